@@ -1,0 +1,65 @@
+package oauth
+
+import (
+	"slices"
+	"time"
+)
+
+// Client authentication methods, as registered in token_endpoint_auth_method.
+const (
+	AuthTLS           = "tls_client_auth"             // RFC 8705 section 2.1
+	AuthSelfSignedTLS = "self_signed_tls_client_auth" // RFC 8705 section 2.2
+	AuthPrivateKeyJWT = "private_key_jwt"             // OpenID Connect Core section 9, RFC 7523
+	AuthSecretBasic   = "client_secret_basic"         // RFC 6749 section 2.3.1
+	AuthSecretPost    = "client_secret_post"          // RFC 6749 section 2.3.1
+	AuthSecretJWT     = "client_secret_jwt"           // OpenID Connect Core section 9
+)
+
+// Policy is a security profile as a value. No flow asks which profile it is in;
+// it asks the policy for the one thing it needs to know.
+type Policy struct {
+	Name string `json:"name"`
+
+	// AuthMethods are the client authentication methods a client may register.
+	AuthMethods []string `json:"token_endpoint_auth_methods"`
+	// AssertionAlgs are the JWS algorithms of client assertions.
+	AssertionAlgs []string `json:"token_endpoint_auth_signing_algs"`
+	// AssertionAudience is what a client assertion may name as aud.
+	AssertionAudience AudienceRule `json:"client_assertion_audience"`
+	// AssertionLifetime is the furthest exp may lie ahead.
+	AssertionLifetime time.Duration `json:"client_assertion_lifetime"`
+	// ClockSkew is how far iat and nbf may lie ahead and exp behind.
+	// FAPI 2 section 5.3.2.1: 10 s must be accepted, more than 60 s refused.
+	ClockSkew time.Duration `json:"clock_skew"`
+
+	// SenderConstrained refuses every token that is not bound to a certificate.
+	SenderConstrained bool `json:"sender_constrained_access_tokens"`
+
+	// TokenAlgs are the JWS algorithms of access tokens and signed answers;
+	// the first is used for clients that chose none.
+	TokenAlgs []string `json:"access_token_signing_algs"`
+	// AccessTokenLifetime is used for clients that chose none,
+	// MaxAccessTokenLifetime is the longest a client may choose.
+	AccessTokenLifetime    time.Duration `json:"access_token_lifetime"`
+	MaxAccessTokenLifetime time.Duration `json:"max_access_token_lifetime"`
+
+	// AnyDNOrder accepts a subject whose RDNs come in another order than
+	// registered; RFC 5280 says the order matters, so the default is strict.
+	AnyDNOrder bool `json:"any_dn_order"`
+}
+
+// AudienceRule says which aud values a client assertion may carry.
+type AudienceRule string
+
+const (
+	// AudienceIssuer: the issuer as a single string, nothing else
+	// (FAPI 2 Security Profile Final section 5.3.2.1).
+	AudienceIssuer AudienceRule = "issuer"
+	// AudienceEndpoints: issuer, token endpoint, the endpoint called, or their
+	// mTLS aliases, alone or in an array (OpenID Connect Core section 9,
+	// FAPI 1 Advanced).
+	AudienceEndpoints AudienceRule = "endpoints"
+)
+
+// Allows reports whether the client authentication method is in the policy.
+func (p *Policy) Allows(method string) bool { return slices.Contains(p.AuthMethods, method) }
