@@ -8,6 +8,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -16,6 +17,24 @@ var ErrNotFound = errors.New("store: not found")
 
 // ErrExists says that Create found a live record: somebody else has won.
 var ErrExists = errors.New("store: already exists")
+
+// ErrSwept says that a record cannot be created because records of that expiry
+// have been swept already: nobody can tell whether it is new. It happens only
+// after a clock was set back, and it is an [ErrExists].
+var ErrSwept = fmt.Errorf("%w, or has been swept: the clock was set back", ErrExists)
+
+// ErrClosed says that the store has been closed.
+var ErrClosed = errors.New("store: closed")
+
+// ErrFull says that the disk is full. Nothing was written; the store goes on
+// when there is room again.
+var ErrFull = errors.New("store: no room on the disk")
+
+// ErrLocked says that another process uses the store.
+var ErrLocked = errors.New("store: in use by another process")
+
+// ErrDamaged says that the stored data cannot be trusted.
+var ErrDamaged = errors.New("store: damaged data")
 
 // Store is a set of tables with serializable transactions.
 // Its methods may be called from any number of goroutines.
@@ -53,6 +72,12 @@ type Tx interface {
 
 	// Scan calls fn in key order for every record whose key starts with
 	// prefix and is greater than after (nil: from the first), expired ones
-	// included, until fn returns false or an error.
+	// included, until fn returns false or an error. In an Update, fn may
+	// write what it is handed, too.
 	Scan(table string, prefix, after []byte, fn func(key, value []byte, expires time.Time) (bool, error)) error
+
+	// Swept returns the latest expiry of the records of the table that Sweep
+	// has deleted (zero: none). Where a record of that expiry or an earlier
+	// one is absent, it may have been there.
+	Swept(table string) (time.Time, error)
 }

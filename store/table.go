@@ -72,8 +72,18 @@ func (t Table[T]) Put(ctx context.Context, key string, record T, expires time.Ti
 	return t.Store.Update(ctx, func(tx Tx) error { return t.write(tx, key, record, expires) })
 }
 
+// PutTx is Put inside a transaction the caller holds.
+func (t Table[T]) PutTx(tx Tx, key string, record T, expires time.Time) error {
+	return t.write(tx, key, record, expires)
+}
+
 // Create writes a record where there is none: of any number of callers exactly
 // one wins, the others get [ErrExists].
+//
+// A claim is safe against clocks: where its expiry follows from what is claimed
+// (the exp of an assertion), no setting back of a clock makes it winnable again.
+// While the record is kept it is live again and the answer is ErrExists; when it
+// has been swept, the answer is [ErrSwept], which is an ErrExists.
 func (t Table[T]) Create(ctx context.Context, key string, record T, expires time.Time) error {
 	return t.Store.Update(ctx, func(tx Tx) error { return t.CreateTx(tx, key, record, expires) })
 }
@@ -86,6 +96,15 @@ func (t Table[T]) CreateTx(tx Tx, key string, record T, expires time.Time) error
 		return ErrExists
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return err
+	}
+	if !expires.IsZero() {
+		swept, err := tx.Swept(t.Name)
+		if err != nil {
+			return err
+		}
+		if !expires.After(swept) {
+			return ErrSwept
+		}
 	}
 	return t.write(tx, key, record, expires)
 }

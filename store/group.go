@@ -1,0 +1,161 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+)
+
+// call is one Update on its way. Calls are reused, so that a commit allocates
+// nothing for waiting.
+type call struct {
+	ctx   context.Context
+	fn    func(Tx) error
+	err   error
+	panic any       // what fn panicked with
+	turn  chan bool // true: lead the next commit; false: the call is finished
+}
+
+var calls = sync.Pool{New: func() any { return &call{turn: make(chan bool, 1)} }}
+
+// Update implements [Store]. When ctx ends before fn has been run, fn is not
+// run; afterwards the outcome of the commit is awaited.
+func (b *Bolt) Update(ctx context.Context, fn func(Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c := calls.Get().(*call)
+	c.ctx, c.fn = ctx, fn
+
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		calls.Put(c)
+		return ErrClosed
+	}
+	b.queue = append(b.queue, c)
+	lead := !b.busy
+	b.busy = true
+	b.mu.Unlock()
+
+	if !lead {
+		lead = <-c.turn
+	}
+	if lead {
+		b.lead(c)
+	}
+
+	err, panicked := c.err, c.panic
+	*c = call{turn: c.turn}
+	calls.Put(c)
+	if panicked != nil {
+		panic(panicked)
+	}
+	return err
+}
+
+// lead commits everything that is waiting, self included, and hands the lead
+// to the first who has come in the meantime.
+func (b *Bolt) lead(self *call) {
+	// Whoever is ready to run gets a chance to join: costs a lone caller
+	// nothing, and makes the groups of many callers twice as large.
+	runtime.Gosched()
+
+	b.mu.Lock()
+	group := b.queue
+	b.queue = nil
+	b.mu.Unlock()
+
+	b.commit(group)
+
+	b.mu.Lock()
+	var next *call
+	if len(b.queue) > 0 {
+		next = b.queue[0]
+	} else {
+		b.busy = false
+		b.idle.Broadcast()
+	}
+	b.mu.Unlock()
+	for _, c := range group {
+		if c != self {
+			c.turn <- false
+		}
+	}
+	if next != nil {
+		next.turn <- true
+	}
+}
+
+// commit runs the group in one transaction of the engine and sets the outcome
+// of each call.
+func (b *Bolt) commit(group []*call) {
+	err := b.Err()
+	if err == nil {
+		err = b.transact(group)
+	}
+	if err == nil {
+		return
+	}
+	// Also a call that wrote nothing has seen what was not committed.
+	for _, c := range group {
+		c.err = err
+	}
+}
+
+func (b *Bolt) transact(group []*call) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.fail(fmt.Errorf("%w: %v", ErrDamaged, p))
+			err = b.Err()
+		}
+	}()
+	engine, err := b.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	tx := boltTx{owner: b, engine: engine}
+	for _, c := range group {
+		if c.err = c.ctx.Err(); c.err == nil {
+			tx.run(c)
+		}
+	}
+	if b.Err() != nil || !tx.wrote {
+		_ = engine.Rollback()
+		return b.Err()
+	}
+	if err := tx.writeDue(); err != nil {
+		_ = engine.Rollback()
+		return err
+	}
+	if err := engine.Commit(); err != nil {
+		return b.commitError(err)
+	}
+	return nil
+}
+
+// run runs one call. If it fails, what it has written is undone, so that its
+// neighbours in the transaction never see it.
+func (tx *boltTx) run(c *call) {
+	due := len(tx.due)
+	tx.undo = tx.undo[:0]
+	done := false
+	defer func() {
+		if !done {
+			c.panic = recover()
+			if tx.inside {
+				tx.owner.fail(fmt.Errorf("%w: %v", ErrDamaged, c.panic))
+				return
+			}
+		}
+		if !done || c.err != nil {
+			tx.due = tx.due[:due]
+			tx.revert()
+			return
+		}
+		tx.wrote = tx.wrote || len(tx.undo) > 0
+	}()
+	c.err = c.fn(tx)
+	done = true
+}

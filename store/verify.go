@@ -1,0 +1,217 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime/debug"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// verify reads the whole file and judges it before the engine may believe it:
+// the engine panics on a damaged page or, worse, reads another one. It takes
+// the shared lock meanwhile. The pages are read, not mapped, so that they do
+// not count as memory of the process.
+func verify(path string) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = damaged(path, p)
+		}
+	}()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockPatience})
+	if err != nil {
+		return verifyProblem(path, err)
+	}
+	defer db.Close()
+	file, err := os.Open(path)
+	if err != nil {
+		return openProblem(path, err)
+	}
+	defer file.Close()
+	return db.View(func(tx *bbolt.Tx) error {
+		v := verifier{file: file, pageBytes: int64(db.Info().PageSize)}
+		v.pages = uint64(tx.Size() / v.pageBytes)
+		if info, err := file.Stat(); err != nil {
+			return openProblem(path, err)
+		} else if info.Size() < tx.Size() {
+			return damaged(path, fmt.Sprintf("%d bytes of %d are there", info.Size(), tx.Size()))
+		}
+		v.seen = make([]bool, v.pages)
+		if err := v.bucket("", uint64(tx.Cursor().Bucket().Root()), 0); err != nil {
+			return damaged(path, err)
+		}
+		if v.format != formatNumber {
+			return &openError{fmt.Sprintf("cannot open %s: written by another version of fapid (format %q)", path, v.format), ErrDamaged}
+		}
+		return nil
+	})
+}
+
+// verifyProblem sorts what the engine says: either the file cannot be opened,
+// or the engine cannot make sense of it.
+func verifyProblem(path string, err error) error {
+	var cause *fs.PathError
+	if errors.Is(err, bolterrors.ErrTimeout) || errors.As(err, &cause) {
+		return openProblem(path, err)
+	}
+	return damaged(path, err)
+}
+
+// The engine's page format: page header id (8), flags (2), count (2), overflow
+// (4); then per element of a branch pos (4), key bytes (4), page (8), and of a
+// leaf flags (4), pos (4), key bytes (4), value bytes (4), where pos counts from
+// the element. A bucket is a leaf value: root page (8), sequence (8), and when
+// the root page is 0 a page of its own.
+const (
+	pageHeader  = 16
+	elementSize = 16
+	branchFlag  = 1
+	leafFlag    = 2
+	bucketFlag  = 1
+)
+
+type verifier struct {
+	file      io.ReaderAt
+	pageBytes int64
+	pages     uint64 // in use
+	seen      []bool
+	format    string
+}
+
+// bucket verifies the tree at a root page.
+func (v *verifier) bucket(name string, root uint64, depth int) error {
+	t := &boltTable{name: name}
+	t.seed = checksumOf(name)
+	return v.page(t, root, nil, nil, depth)
+}
+
+// page verifies a page whose keys lie in [from, to); nil is unbounded.
+func (v *verifier) page(t *boltTable, id uint64, from, to []byte, depth int) error {
+	if id < 2 || id >= v.pages || depth > 64 {
+		return fmt.Errorf("page %d is out of range", id)
+	}
+	data := make([]byte, v.pageBytes)
+	if _, err := v.file.ReadAt(data, int64(id)*v.pageBytes); err != nil {
+		return fmt.Errorf("page %d: %w", id, err)
+	}
+	if binary.NativeEndian.Uint64(data) != id {
+		return fmt.Errorf("page %d is another page", id)
+	}
+	more := uint64(binary.NativeEndian.Uint32(data[12:]))
+	if more >= v.pages-id {
+		return fmt.Errorf("page %d is too long", id)
+	}
+	for i := id; i <= id+more; i++ {
+		if v.seen[i] {
+			return fmt.Errorf("page %d is used twice", i)
+		}
+		v.seen[i] = true
+	}
+	if more > 0 {
+		data = make([]byte, v.pageBytes*int64(more+1))
+		if _, err := v.file.ReadAt(data, int64(id)*v.pageBytes); err != nil {
+			return fmt.Errorf("page %d: %w", id, err)
+		}
+	}
+	if err := v.elements(t, data, from, to, depth); err != nil {
+		return fmt.Errorf("page %d: %w", id, err)
+	}
+	return nil
+}
+
+func (v *verifier) elements(t *boltTable, data, from, to []byte, depth int) error {
+	flags, count := binary.NativeEndian.Uint16(data[8:]), int(binary.NativeEndian.Uint16(data[10:]))
+	if flags != branchFlag && flags != leafFlag {
+		return fmt.Errorf("unknown kind %#x", flags)
+	}
+	if flags == branchFlag && count == 0 || pageHeader+count*elementSize > len(data) {
+		return fmt.Errorf("%d elements", count)
+	}
+	keys, children, last := make([][]byte, count), make([]uint64, count), from
+	for i := range count {
+		element := data[pageHeader+i*elementSize:]
+		var key []byte
+		var ok bool
+		if flags == branchFlag {
+			children[i] = binary.NativeEndian.Uint64(element[8:])
+			key, ok = cut(element, uint64(binary.NativeEndian.Uint32(element)), uint64(binary.NativeEndian.Uint32(element[4:])))
+		} else {
+			pos, size := uint64(binary.NativeEndian.Uint32(element[4:])), uint64(binary.NativeEndian.Uint32(element[8:]))
+			var value []byte
+			value, ok = cut(element, pos+size, uint64(binary.NativeEndian.Uint32(element[12:])))
+			if ok {
+				key, _ = cut(element, pos, size)
+				if err := v.leaf(t, key, value, binary.NativeEndian.Uint32(element), depth); err != nil {
+					return err
+				}
+			}
+		}
+		inOrder := bytes.Compare(key, last) > 0 || i == 0 && (from == nil || bytes.Equal(key, from))
+		if !ok || len(key) == 0 || !inOrder || to != nil && bytes.Compare(key, to) >= 0 {
+			return fmt.Errorf("element %d is out of place", i)
+		}
+		keys[i], last = key, key
+	}
+	if flags == leafFlag {
+		return nil
+	}
+	for i, child := range children {
+		upper := to
+		if i+1 < count {
+			upper = keys[i+1]
+		}
+		if err := v.page(t, child, keys[i], upper, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cut(data []byte, pos, size uint64) ([]byte, bool) {
+	if pos+size > uint64(len(data)) {
+		return nil, false
+	}
+	return data[pos : pos+size], true
+}
+
+// leaf verifies one element of a leaf: a table, a record, or one of the store's own.
+func (v *verifier) leaf(t *boltTable, key, value []byte, flags uint32, depth int) error {
+	switch {
+	case flags == bucketFlag && t.name == "" && len(value) >= pageHeader:
+		root := binary.NativeEndian.Uint64(value)
+		if root != 0 {
+			return v.bucket(string(key), root, depth+1)
+		}
+		inline := value[pageHeader:]
+		if len(inline) < pageHeader || binary.NativeEndian.Uint16(inline[8:]) != leafFlag {
+			return fmt.Errorf("table %q is not a table", key)
+		}
+		return v.elements(&boltTable{name: string(key), seed: checksumOf(string(key))}, inline, nil, nil, depth+1)
+	case flags != 0 || t.name == "":
+		return fmt.Errorf("unknown element of table %q", t.name)
+	case t.name == formatBucket:
+		v.format = string(value)
+		return nil
+	case t.name == expiryBucket:
+		if len(key) != dueKeyBytes {
+			return fmt.Errorf("expiry index: key of %d bytes", len(key))
+		}
+		_, err := appendDue(nil, 0, value)
+		return err
+	case t.name == sweptBucket:
+		if len(value) != expiryBytes {
+			return fmt.Errorf("sweep mark of %d bytes", len(value))
+		}
+		return nil
+	case !t.sound(key, value):
+		return fmt.Errorf("a record of table %q has a wrong checksum", t.name)
+	}
+	return nil
+}
