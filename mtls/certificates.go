@@ -8,7 +8,9 @@ import (
 
 // ServerCertificate is a server's certificate that can be renewed while
 // connections are served: the next handshake uses what was set last.
-type ServerCertificate struct{ current atomic.Pointer[tls.Certificate] }
+type ServerCertificate struct {
+	current atomic.Pointer[tls.Certificate]
+}
 
 // NewServerCertificate holds c until another one is set.
 func NewServerCertificate(c *tls.Certificate) *ServerCertificate {
