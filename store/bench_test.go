@@ -42,19 +42,18 @@ func processCPU() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-func claims(s store.Store) store.Table[spent] {
+func records(s store.Store) store.Table[spent] {
 	return store.Table[spent]{Store: s, Name: "default/assertion", Now: time.Now}
 }
 
-// createMany creates n claims from a number of callers at once.
-func createMany(b *testing.B, table store.Table[spent], callers, n int) {
+// many calls do n times, from a number of callers at once.
+func many(b *testing.B, callers, n int, do func() error) {
 	var group sync.WaitGroup
 	var next atomic.Int64
 	for range callers {
 		group.Go(func() {
 			for next.Add(1) <= int64(n) {
-				now := time.Now()
-				if err := table.Create(context.Background(), randomKey(), spent{now.Unix()}, now.Add(time.Minute)); err != nil {
+				if err := do(); err != nil {
 					b.Error(err)
 					return
 				}
@@ -64,29 +63,43 @@ func createMany(b *testing.B, table store.Table[spent], callers, n int) {
 	group.Wait()
 }
 
-// BenchmarkCreate16 is the price of a claim: processor time per Create of a
-// random key, 16 callers at once.
-func BenchmarkCreate16(b *testing.B) {
-	table := claims(openBench(b))
-	createMany(b, table, 16, 1000)
+func create(table store.Table[spent]) func() error {
+	return func() error {
+		now := time.Now()
+		return table.Create(context.Background(), randomKey(), spent{now.Unix()}, now.Add(time.Minute))
+	}
+}
+
+// measure reports processor time per call.
+func measure(b *testing.B, callers int, do func() error) {
+	many(b, callers, 1000, do)
 	b.ReportAllocs()
 	b.ResetTimer()
 	before := processCPU()
-	createMany(b, table, 16, b.N)
+	many(b, callers, b.N, do)
 	b.ReportMetric(float64((processCPU()-before).Nanoseconds())/1000/float64(b.N), "cpu-µs/op")
+}
+
+// BenchmarkClaim16 is the price of a single-use value that carries nothing.
+func BenchmarkClaim16(b *testing.B) {
+	claims := store.Claims{Store: openBench(b), Name: "default/assertion"}
+	measure(b, 16, func() error {
+		return claims.Claim(context.Background(), randomKey(), time.Now().Add(time.Minute))
+	})
+}
+
+// BenchmarkCreate16 is the price of a record under a random key.
+func BenchmarkCreate16(b *testing.B) {
+	measure(b, 16, create(records(openBench(b))))
 }
 
 func BenchmarkUpdateLone(b *testing.B) {
-	table := claims(openBench(b))
-	b.ResetTimer()
-	before := processCPU()
-	createMany(b, table, 1, b.N)
-	b.ReportMetric(float64((processCPU()-before).Nanoseconds())/1000/float64(b.N), "cpu-µs/op")
+	measure(b, 1, create(records(openBench(b))))
 }
 
 func BenchmarkGet(b *testing.B) {
-	table := claims(openBench(b))
-	createMany(b, table, 64, 10000)
+	table := records(openBench(b))
+	many(b, 64, 10000, create(table))
 	key := randomKey()
 	if err := table.Put(context.Background(), key, spent{1}, time.Now().Add(time.Hour)); err != nil {
 		b.Fatal(err)

@@ -28,6 +28,8 @@ type Bolt struct {
 	now    func() time.Time
 	remove string // the file to delete on Close
 
+	claims claimSet // belongs to whoever leads
+
 	mu     sync.Mutex
 	idle   *sync.Cond // signalled when busy turns false
 	queue  []*call    // waiting for the next commit

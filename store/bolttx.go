@@ -30,7 +30,8 @@ type boltTx struct {
 	engine *bbolt.Tx
 	tables []*boltTable // opened so far: a handful
 	undo   []change     // by the running call
-	due    []due        // entries for the expiry index, see sweep.go
+	due    []due        // entries for the expiry index, see index.go
+	forget []claimHash  // claims that a sweep in this transaction deletes
 	wrote  bool         // a finished call has written
 	inside bool         // the engine is running, so a panic is the engine's
 
@@ -52,6 +53,8 @@ type change struct {
 	key   []byte
 	old   []byte // nil: there was no record
 }
+
+var errReadOnly = errors.New("store: a View cannot write")
 
 var errTableName = errors.New("store: a table name is not empty and does not start with a zero byte")
 
@@ -114,6 +117,9 @@ func (tx *boltTx) lookup(t *boltTable, key []byte) []byte {
 
 // Put implements [Tx].
 func (tx *boltTx) Put(table string, key, value []byte, expires time.Time) error {
+	if !tx.engine.Writable() {
+		return errReadOnly
+	}
 	t, err := tx.table(table, true)
 	if err != nil {
 		return err
@@ -131,15 +137,18 @@ func (tx *boltTx) Put(table string, key, value []byte, expires time.Time) error 
 		return err
 	}
 	tx.changed(t, key, old)
-	// A record that keeps its expiry is in the index already.
-	if seconds != 0 && (old == nil || binary.BigEndian.Uint64(old) != seconds) {
-		tx.due = append(tx.due, due{seconds, t.name, bytes.Clone(key)})
+	// A record that keeps its slot is in the index already.
+	if slot := slotOf(seconds); slot != slotNever && (old == nil || slotOf(binary.BigEndian.Uint64(old)) != slot) {
+		tx.due = append(tx.due, due{slot, kindRecords, t.name, bytes.Clone(key)})
 	}
 	return nil
 }
 
 // Delete implements [Tx]. The entry of the expiry index stays until it is due.
 func (tx *boltTx) Delete(table string, key []byte) error {
+	if !tx.engine.Writable() {
+		return errReadOnly
+	}
 	t, err := tx.table(table, false)
 	if t == nil || err != nil {
 		return err

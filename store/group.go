@@ -105,17 +105,20 @@ func (b *Bolt) commit(group []*call) {
 }
 
 func (b *Bolt) transact(group []*call) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			b.fail(fmt.Errorf("%w: %v", ErrDamaged, p))
-			err = b.Err()
-		}
-	}()
 	engine, err := b.db.Begin(true)
 	if err != nil {
 		return err
 	}
 	tx := boltTx{owner: b, engine: engine}
+	defer func() {
+		if p := recover(); p != nil {
+			b.fail(fmt.Errorf("%w: %v", ErrDamaged, p))
+			err = b.Err()
+		}
+		if err != nil {
+			tx.dropClaims(0)
+		}
+	}()
 	for _, c := range group {
 		if c.err = c.ctx.Err(); c.err == nil {
 			tx.run(c)
@@ -131,6 +134,12 @@ func (b *Bolt) transact(group []*call) (err error) {
 	}
 	if err := engine.Commit(); err != nil {
 		return b.commitError(err)
+	}
+	for _, h := range tx.forget {
+		b.claims.remove(h)
+	}
+	if len(tx.forget) > 0 {
+		b.claims.shrink()
 	}
 	return nil
 }
@@ -150,11 +159,11 @@ func (tx *boltTx) run(c *call) {
 			}
 		}
 		if !done || c.err != nil {
-			tx.due = tx.due[:due]
+			tx.dropClaims(due)
 			tx.revert()
 			return
 		}
-		tx.wrote = tx.wrote || len(tx.undo) > 0
+		tx.wrote = tx.wrote || len(tx.undo) > 0 || len(tx.due) > due
 	}()
 	c.err = c.fn(tx)
 	done = true

@@ -66,6 +66,11 @@ func Open(path string, options Options) (*Bolt, error) {
 		return nil, err
 	}
 	b.db = db
+	if err := b.loadClaims(); err != nil {
+		_ = db.Close()
+		return nil, damaged(path, err)
+	}
+	b.releasePages()
 	removeLeftovers(path)
 	return b, nil
 }

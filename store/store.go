@@ -76,6 +76,11 @@ type Tx interface {
 	// write what it is handed, too.
 	Scan(table string, prefix, after []byte, fn func(key, value []byte, expires time.Time) (bool, error)) error
 
+	// Claim marks the key as used until expires (zero: for ever): of any
+	// number of callers exactly one wins, the others get ErrExists. A claim
+	// has no value and is no record of the table; see [Claims].
+	Claim(table string, key []byte, expires time.Time) error
+
 	// Swept returns the latest expiry of the records of the table that Sweep
 	// has deleted (zero: none). Where a record of that expiry or an earlier
 	// one is absent, it may have been there.

@@ -3,94 +3,25 @@ package store
 import (
 	"context"
 	"encoding/binary"
-	"sort"
+	"fmt"
 	"time"
 )
 
-// The store's own buckets. Table names never start with a zero byte.
-const (
-	// expiryBucket is the expiry index: expiry (8 bytes), transaction (8
-	// bytes), number (4 bytes) -> table and keys, each preceded by its length.
-	// One commit adds one entry per expiry and table, at the end, so the index
-	// costs little more than its bytes. Entries are not removed when a record
-	// is deleted or gets another expiry: the sweeper looks at the record.
-	expiryBucket = "\x00expiry"
-	// sweptBucket maps a table to the latest expiry that was swept there.
-	sweptBucket = "\x00swept"
-)
-
-// SweepMargin is how long an expired record is kept: a clock that is set back
-// by less finds everything as it was.
+// SweepMargin is how long what has expired is kept at least: a clock that is
+// set back by less finds everything as it was.
 const SweepMargin = 2 * time.Minute
 
-const (
-	sweepRecords  = 1000 // per transaction, so that no writer waits long
-	dueEntryBytes = 1000 // an index entry stays well within a page
-	dueKeyBytes   = expiryBytes + 8 + 4
-)
-
-// due is a record to be swept.
-type due struct {
-	expires uint64
-	table   string
-	key     []byte
-}
-
-// writeDue adds what the group has written to the expiry index.
-func (tx *boltTx) writeDue() error {
-	if len(tx.due) == 0 {
-		return nil
-	}
-	index, err := tx.open(expiryBucket, true)
-	if err != nil {
-		return err
-	}
-	index.bucket.FillPercent = 0.9 // it grows at its end
-	sort.SliceStable(tx.due, func(i, j int) bool {
-		a, b := tx.due[i], tx.due[j]
-		return a.expires < b.expires || a.expires == b.expires && a.table < b.table
-	})
-	var entry []byte
-	number := uint32(0)
-	for i, d := range tx.due {
-		if entry == nil {
-			entry = appendField(make([]byte, 0, 512), []byte(d.table))
-		}
-		entry = appendField(entry, d.key)
-		if i+1 < len(tx.due) && len(entry) < dueEntryBytes &&
-			tx.due[i+1].expires == d.expires && tx.due[i+1].table == d.table {
-			continue
-		}
-		key := make([]byte, 0, dueKeyBytes)
-		key = binary.BigEndian.AppendUint64(key, d.expires)
-		key = binary.BigEndian.AppendUint64(key, uint64(tx.engine.ID()))
-		key = binary.BigEndian.AppendUint32(key, number)
-		if err := index.bucket.Put(key, entry); err != nil {
-			return err
-		}
-		entry = nil
-		number++
-	}
-	return nil
-}
-
-func appendField(entry, field []byte) []byte {
-	return append(binary.AppendUvarint(entry, uint64(len(field))), field...)
-}
-
-func nextField(entry []byte) (field, rest []byte, ok bool) {
-	n, size := binary.Uvarint(entry)
-	if size <= 0 || uint64(len(entry)-size) < n {
-		return nil, nil, false
-	}
-	return entry[size : size+int(n)], entry[size+int(n):], true
-}
+// sweepRecords is how many records a transaction of Sweep deletes at most, so
+// that no writer waits long.
+const sweepRecords = 1000
 
 // Sweep implements [Store]. It deletes what expired more than [SweepMargin]
-// ago by Options.Now, and remembers per table the latest expiry it deleted
-// ([Tx] Swept), in the same transaction.
+// ago by Options.Now, at the latest 32 seconds later. In the same transaction
+// it remembers, per table, the latest expiry it deleted: a claim that may have
+// been swept cannot be made again, wherever the clocks are set.
 func (b *Bolt) Sweep(ctx context.Context) (int, error) {
-	limit := toSeconds(b.now().Add(-SweepMargin).Truncate(time.Second))
+	limit := uint64(max(b.now().Add(-SweepMargin).Unix(), 0))
+	defer b.releasePages()
 	total := 0
 	for {
 		waiting := false
@@ -99,7 +30,6 @@ func (b *Bolt) Sweep(ctx context.Context) (int, error) {
 			return nil
 		})
 		if err != nil || !waiting {
-			b.releasePages()
 			return total, err
 		}
 		deleted := 0
@@ -128,7 +58,7 @@ func (tx *boltTx) anyDue(limit uint64) bool {
 func (tx *boltTx) sweep(limit uint64) (deleted int, err error) {
 	defer func() {
 		if err != nil {
-			tx.owner.fail(err)
+			tx.owner.fail(fmt.Errorf("sweep: %w", err))
 			err = tx.owner.Err()
 		}
 	}()
@@ -140,23 +70,24 @@ func (tx *boltTx) sweep(limit uint64) (deleted int, err error) {
 	var records []due
 	cursor := index.bucket.Cursor()
 	for key, entry := cursor.First(); key != nil && binary.BigEndian.Uint64(key) <= limit; key, entry = cursor.Next() {
-		if len(records) > 0 && len(records)+len(entry)/2 > sweepRecords {
-			break // every key takes at least two bytes of an entry
+		more, ok := readDue(key, entry)
+		if !ok {
+			return 0, fmt.Errorf("%w: expiry index", ErrDamaged)
 		}
-		entries = append(entries, key)
-		if records, err = appendDue(records, binary.BigEndian.Uint64(key), entry); err != nil {
-			return 0, err
+		if len(records) > 0 && len(records)+len(more) > sweepRecords {
+			break
 		}
+		entries, records = append(entries, key), append(records, more...)
 	}
 	swept := map[string]uint64{}
 	for _, d := range records {
-		gone, err := tx.sweepRecord(d)
+		mark, expires, err := tx.sweepDue(d)
 		if err != nil {
 			return 0, err
 		}
-		if gone {
+		if mark != "" {
 			deleted++
-			swept[d.table] = max(swept[d.table], d.expires)
+			swept[mark] = max(swept[mark], expires)
 		}
 	}
 	for _, key := range entries {
@@ -168,31 +99,26 @@ func (tx *boltTx) sweep(limit uint64) (deleted int, err error) {
 	return deleted, tx.markSwept(swept)
 }
 
-func appendDue(records []due, expires uint64, entry []byte) ([]due, error) {
-	table, rest, ok := nextField(entry)
-	for ok && len(rest) > 0 {
-		var key []byte
-		if key, rest, ok = nextField(rest); ok {
-			records = append(records, due{expires, string(table), key})
-		}
+// sweepDue deletes a claim, or a record unless its expiry is another by now. It
+// returns the mark to move and the expiry to move it to.
+func (tx *boltTx) sweepDue(d due) (mark string, expires uint64, err error) {
+	if d.kind == kindClaims {
+		tx.forget = append(tx.forget, claimHash(d.key))
+		return "\x00" + d.table, d.slot, nil
 	}
-	if !ok {
-		return nil, ErrDamaged
-	}
-	return records, nil
-}
-
-// sweepRecord deletes the record, unless its expiry is another by now.
-func (tx *boltTx) sweepRecord(d due) (bool, error) {
 	t, err := tx.table(d.table, false)
 	if t == nil || err != nil {
-		return false, err
+		return "", 0, err
 	}
 	record := tx.lookup(t, d.key)
-	if record == nil || binary.BigEndian.Uint64(record) != d.expires {
-		return false, nil
+	if record == nil {
+		return "", 0, nil
 	}
-	return true, tx.Delete(d.table, d.key)
+	expires = binary.BigEndian.Uint64(record)
+	if slotOf(expires) != d.slot {
+		return "", 0, nil
+	}
+	return d.table, expires, tx.Delete(d.table, d.key)
 }
 
 func (tx *boltTx) markSwept(swept map[string]uint64) error {
@@ -203,27 +129,31 @@ func (tx *boltTx) markSwept(swept map[string]uint64) error {
 	if err != nil {
 		return err
 	}
-	for table, expires := range swept {
-		key := []byte(table)
-		if old := marks.bucket.Get(key); old != nil && binary.BigEndian.Uint64(old) >= expires {
+	for mark, expires := range swept {
+		if old, err := tx.sweptSeconds(mark); err != nil || old >= expires {
 			continue
 		}
-		if err := marks.bucket.Put(key, binary.BigEndian.AppendUint64(nil, expires)); err != nil {
+		if err := marks.bucket.Put([]byte(mark), binary.BigEndian.AppendUint64(nil, expires)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Swept implements [Tx].
-func (tx *boltTx) Swept(table string) (time.Time, error) {
+// sweptSeconds returns where a mark stands, 0 if it was never set.
+func (tx *boltTx) sweptSeconds(mark string) (uint64, error) {
 	marks, err := tx.open(sweptBucket, false)
 	if marks == nil || err != nil {
-		return time.Time{}, err
+		return 0, err
 	}
-	mark := marks.bucket.Get([]byte(table))
-	if mark == nil {
-		return time.Time{}, nil
+	if value := marks.bucket.Get([]byte(mark)); value != nil {
+		return binary.BigEndian.Uint64(value), nil
 	}
-	return fromSeconds(binary.BigEndian.Uint64(mark)), nil
+	return 0, nil
+}
+
+// Swept implements [Tx].
+func (tx *boltTx) Swept(table string) (time.Time, error) {
+	seconds, err := tx.sweptSeconds(table)
+	return fromSeconds(seconds), err
 }
