@@ -1,0 +1,142 @@
+package registration
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/store"
+)
+
+// Client is a registration that has passed every rule, with everything parsed
+// once. It is immutable and shared: do not change what it holds.
+type Client struct {
+	Metadata Metadata // as registered, defaults filled in, without the secret
+	ID       string
+	Policy   *oauth.Policy
+
+	AuthMethod string // one of the oauth.Auth constants
+	// AssertionAlgs are the JWS algorithms this client's assertions may be
+	// signed with: the registered one, or those of the policy that fit the
+	// method and, for client_secret_jwt, the length of the secret.
+	AssertionAlgs []string
+
+	Scope         oauth.Scope // the most the client may ask for
+	GrantTypes    []string
+	TokenAlg      string // JWS algorithm of access tokens
+	TokenLifetime time.Duration
+	// BoundTokens: access tokens are bound to the certificate (RFC 8705
+	// section 3), because the client or its policy asks for it.
+	BoundTokens bool
+
+	Certificate *mtls.Registered // nil unless tls_client_auth
+	Keys        *Keys            // nil when neither jwks nor jwks_uri is registered
+
+	secret *credential
+	sealer *store.Sealer
+}
+
+// MayUse reports whether the client has registered the grant type.
+func (c *Client) MayUse(grantType string) bool { return slices.Contains(c.GrantTypes, grantType) }
+
+// CheckSecret reports whether presented is the client's secret. It compares
+// keyed hashes in constant time and hashes no more than 512 bytes; it is false
+// for a client without a secret.
+func (c *Client) CheckSecret(presented string) bool {
+	return c.secret != nil && c.secret.matches(c.sealer, c.ID, presented)
+}
+
+// errNoSecretKey: only a client_secret_jwt client has its secret kept.
+var errNoSecretKey = errors.New("the client has no secret to verify an assertion with; its method is not client_secret_jwt")
+
+// SecretKey opens the sealed secret of a client_secret_jwt client: the HMAC key
+// of its assertions.
+func (c *Client) SecretKey() ([]byte, error) {
+	if c.secret == nil || c.secret.Sealed == nil {
+		return nil, errNoSecretKey
+	}
+	return c.sealer.Open(c.secret.Sealed, []byte(c.ID))
+}
+
+// credential is how a client secret is kept.
+type credential struct {
+	Salt   []byte `json:"salt"`
+	Hash   []byte `json:"hash"`             // keyed, over salt, client_id and secret
+	Sealed []byte `json:"sealed,omitempty"` // client_secret_jwt only: the verifier needs the secret itself
+}
+
+const saltBytes = 16
+
+func newCredential(sealer *store.Sealer, id, secret string) *credential {
+	salt := make([]byte, saltBytes)
+	_, _ = rand.Read(salt) // never fails: crypto/rand ends the process instead
+	return &credential{Salt: salt, Hash: secretHash(sealer, salt, id, secret)}
+}
+
+// secretHash covers the client_id, so that a hash copied from one client's
+// record to another's is worth nothing. A client_id holds no NUL.
+func secretHash(sealer *store.Sealer, salt []byte, id, secret string) []byte {
+	return sealer.MAC(slices.Concat(salt, []byte(id), []byte{0}, []byte(secret)))
+}
+
+func (c *credential) matches(sealer *store.Sealer, id, presented string) bool {
+	if presented == "" || len(presented) > maxSecretBytes {
+		return false
+	}
+	return subtle.ConstantTimeCompare(c.Hash, secretHash(sealer, c.Salt, id, presented)) == 1
+}
+
+// usesSecret reports whether the method authenticates with a client secret.
+func usesSecret(method string) bool {
+	return method == oauth.AuthSecretBasic || method == oauth.AuthSecretPost || method == oauth.AuthSecretJWT
+}
+
+// credentialFor is the credential a registration ends up with: made from the
+// secret it brings, or the one already stored, or none.
+func credentialFor(sealer *store.Sealer, m *Metadata, stored *credential) (*credential, error) {
+	method, secret := m.TokenEndpointAuthMethod, string(m.ClientSecret)
+	if !usesSecret(method) {
+		if secret != "" {
+			return nil, invalid("client_secret", "is not used with %s; leave it out", method)
+		}
+		return nil, nil
+	}
+	if secret == "" {
+		return keptCredential(method, stored)
+	}
+	if !visible(secret) || len(secret) > maxSecretBytes {
+		return nil, invalid("client_secret", "must be at most %d printable ASCII characters (RFC 6749 appendix A.2)", maxSecretBytes)
+	}
+	if stored != nil && stored.matches(sealer, m.ClientID, secret) && (stored.Sealed != nil) == (method == oauth.AuthSecretJWT) {
+		return stored, nil
+	}
+	made := newCredential(sealer, m.ClientID, secret)
+	if method == oauth.AuthSecretJWT {
+		made.Sealed = sealer.Seal([]byte(secret), []byte(m.ClientID))
+	}
+	return made, nil
+}
+
+func keptCredential(method string, stored *credential) (*credential, error) {
+	switch {
+	case stored == nil:
+		return nil, invalid("client_secret", "is missing; %s needs one, and fapid makes none up", method)
+	case method == oauth.AuthSecretJWT && stored.Sealed == nil:
+		return nil, invalid("client_secret", "is missing; only a hash of the present one is kept, and %s needs the secret itself", method)
+	case method != oauth.AuthSecretJWT && stored.Sealed != nil:
+		return &credential{Salt: stored.Salt, Hash: stored.Hash}, nil
+	}
+	return stored, nil
+}
+
+func (c *credential) equal(other *credential) bool {
+	if c == nil || other == nil {
+		return c == other
+	}
+	return bytes.Equal(c.Hash, other.Hash) && bytes.Equal(c.Sealed, other.Sealed)
+}

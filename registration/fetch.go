@@ -1,0 +1,190 @@
+package registration
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"code.dny.dev/ssrf"
+)
+
+// Bounds of one fetch and of all that run at once.
+const (
+	fetchTimeout  = 3 * time.Second // from name lookup to the last byte
+	maxFetchBytes = maxJWKSBytes
+	maxFetches    = 64 // at once
+)
+
+// FetchConfig says where a [Fetcher] may go. Its zero value is the public
+// internet on port 443.
+type FetchConfig struct {
+	// AllowPrivate are networks that are fetched from although they are not
+	// public, such as 127.0.0.0/8 and ::1/128 in a sandbox.
+	AllowPrivate []netip.Prefix
+	// AnyPort allows ports other than 443.
+	AnyPort bool
+	// RootCAs are who may vouch for the other server; nil is the system's.
+	RootCAs *x509.CertPool
+	// Now is the clock by which cached key sets age; nil is time.Now.
+	Now func() time.Time
+}
+
+// Fetcher fetches what clients point to, and cannot be pointed at the inside of
+// the network: https only, no redirects, no proxy, no compression, at most 3
+// seconds and 64 KiB, and every address is judged when it is dialled, so that a
+// name which answers differently the second time gains nothing. It also keeps
+// the key sets it has fetched. It is safe for concurrent use.
+type Fetcher struct {
+	now    func() time.Time
+	dialer *net.Dialer
+	client *http.Client
+	slots  chan struct{}
+
+	mu      sync.Mutex
+	entries map[source]*entry
+	bytes   int // of the key sets in entries, as they were fetched
+}
+
+// NewFetcher makes a Fetcher with an empty cache.
+func NewFetcher(config FetchConfig) *Fetcher {
+	f := &Fetcher{
+		now:     config.Now,
+		slots:   make(chan struct{}, maxFetches),
+		entries: make(map[source]*entry),
+	}
+	if f.now == nil {
+		f.now = time.Now
+	}
+	f.dialer = &net.Dialer{Timeout: fetchTimeout, Control: dialGuard(config)}
+	f.client = &http.Client{
+		Transport: &http.Transport{
+			Proxy:                  nil,
+			DialContext:            f.dialer.DialContext,
+			TLSClientConfig:        &tls.Config{RootCAs: config.RootCAs, MinVersion: tls.VersionTLS12},
+			DisableCompression:     true,
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: 16 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return f
+}
+
+// refusedAddress says that a connection was not made, and where to.
+type refusedAddress struct {
+	address string
+	cause   error
+}
+
+func (e *refusedAddress) Error() string { return e.cause.Error() }
+func (e *refusedAddress) Unwrap() error { return e.cause }
+
+// dialGuard judges the address that is about to be connected to, after name
+// resolution and for each address of a name.
+func dialGuard(config FetchConfig) func(network, address string, conn syscall.RawConn) error {
+	var v4, v6 []netip.Prefix
+	for _, prefix := range config.AllowPrivate {
+		if prefix.Addr().Is4() {
+			v4 = append(v4, prefix)
+		} else {
+			v6 = append(v6, prefix)
+		}
+	}
+	options := []ssrf.Option{ssrf.WithPorts(443), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...)}
+	if config.AnyPort {
+		options = append(options, ssrf.WithAnyPort())
+	}
+	guardian := ssrf.New(options...)
+	return func(network, address string, conn syscall.RawConn) error {
+		if err := guardian.Safe(network, address, conn); err != nil {
+			return &refusedAddress{address, err}
+		}
+		return nil
+	}
+}
+
+// Get fetches one JSON document. The error names the URI and what was wrong,
+// and is for the trace, not for the wire.
+func (f *Fetcher) Get(ctx context.Context, uri string) ([]byte, http.Header, error) {
+	if err := webURI(uri); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	case <-ctx.Done():
+		return nil, nil, fmt.Errorf("%s was not fetched: %d other fetches are under way", uri, maxFetches)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	request.Header.Set("Accept", "application/jwk-set+json, application/json")
+	request.Header.Set("User-Agent", "fapid")
+	response, err := f.client.Do(request)
+	if err != nil {
+		return nil, nil, explainFetch(uri, err)
+	}
+	defer response.Body.Close()
+	if err := checkAnswer(response); err != nil {
+		return nil, nil, fmt.Errorf("%s %w", uri, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxFetchBytes+1))
+	if err != nil {
+		return nil, nil, explainFetch(uri, err)
+	}
+	if len(body) > maxFetchBytes {
+		return nil, nil, fmt.Errorf("%s answered more than %d bytes", uri, maxFetchBytes)
+	}
+	return body, response.Header, nil
+}
+
+// checkAnswer looks at status and headers before a byte of the body is read.
+func checkAnswer(response *http.Response) error {
+	if response.StatusCode/100 == 3 {
+		return fmt.Errorf("answered %d; redirects are not followed", response.StatusCode)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("answered %d", response.StatusCode)
+	}
+	if response.ContentLength > maxFetchBytes {
+		return fmt.Errorf("answered %d bytes, more than %d", response.ContentLength, maxFetchBytes)
+	}
+	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return fmt.Errorf("answered with Content-Encoding %s, which was not asked for", quote(encoding))
+	}
+	media := response.Header.Get("Content-Type")
+	kind, _, err := mime.ParseMediaType(media)
+	json := kind == "application/json" || strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")
+	if err != nil || !json {
+		return fmt.Errorf("answered with Content-Type %s, expected application/json or application/jwk-set+json", quote(media))
+	}
+	return nil
+}
+
+func explainFetch(uri string, err error) error {
+	var refused *refusedAddress
+	switch {
+	case errors.As(err, &refused) && errors.Is(err, ssrf.ErrProhibitedPort):
+		return fmt.Errorf("%s goes to port %s, which fapid does not fetch from: %w", uri, refused.address[strings.LastIndexByte(refused.address, ':')+1:], err)
+	case errors.As(err, &refused):
+		host, _, _ := net.SplitHostPort(refused.address)
+		return fmt.Errorf("%s resolves to %s, which fapid does not fetch: %w", uri, host, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s did not answer completely within %s: %w", uri, fetchTimeout, err)
+	}
+	return fmt.Errorf("%s cannot be fetched: %w", uri, err)
+}

@@ -1,0 +1,222 @@
+package registration
+
+import (
+	"cmp"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/json"
+
+	"github.com/fapid/fapid/testkeys"
+)
+
+// Limits of a key set.
+const (
+	maxJWKSBytes = 64 << 10
+	maxJWKSKeys  = 50
+	maxKIDBytes  = 512
+	// maxCandidates is how many signature checks an assertion without a kid
+	// may cost.
+	maxCandidates = 5
+)
+
+// keySet is a parsed JWKS: the keys that may be used, in an order in which all
+// keys of one kid and type lie side by side, so that a lookup is a slice of it.
+type keySet struct {
+	keys []jose.JSONWebKey // without certificates, which are large
+	// thumbprints are the base64url SHA-256 of each key's x5c[0].
+	thumbprints []string
+	// refused says why a key of a fetched set is not used, by kid.
+	refused map[string]error
+}
+
+// parseJWKS reads a JWK Set (RFC 7517) strictly. With lenient, as for a fetched
+// set, a key that breaks a rule is left out and the reason kept, so that one odd
+// key does not take the others with it (RFC 7517 section 5); otherwise it is an
+// error.
+func parseJWKS(data []byte, lenient, allowTestKeys bool) (*keySet, error) {
+	if len(data) > maxJWKSBytes {
+		return nil, fmt.Errorf("key set longer than %d bytes", maxJWKSBytes)
+	}
+	if !utf8.Valid(data) {
+		return nil, errors.New("key set is not valid UTF-8")
+	}
+	var document struct {
+		Keys []stdjson.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(data, &document); err != nil {
+		return nil, fmt.Errorf("not a JWK Set: %s", jsonText(err))
+	}
+	switch {
+	case document.Keys == nil:
+		return nil, errors.New(`not a JWK Set: it has no "keys" array`)
+	case len(document.Keys) > maxJWKSKeys:
+		return nil, fmt.Errorf("key set has %d keys, more than %d", len(document.Keys), maxJWKSKeys)
+	}
+	set := &keySet{}
+	for i, raw := range document.Keys {
+		if err := set.add(raw, allowTestKeys); err != nil {
+			kid := kidOf(raw)
+			if !lenient {
+				return nil, fmt.Errorf("key %d (kid %s): %w", i+1, quote(kid), err)
+			}
+			set.refuse(kid, err)
+		}
+	}
+	slices.SortStableFunc(set.keys, func(a, b jose.JSONWebKey) int {
+		return cmp.Or(cmp.Compare(a.KeyID, b.KeyID), cmp.Compare(keyType(a), keyType(b)))
+	})
+	return set, nil
+}
+
+func (s *keySet) refuse(kid string, reason error) {
+	if s.refused == nil {
+		s.refused = make(map[string]error)
+	}
+	s.refused[kid] = reason
+}
+
+// add checks one key and keeps it.
+func (s *keySet) add(raw []byte, allowTestKeys bool) error {
+	members, err := checkMembers(raw)
+	if err != nil {
+		return err
+	}
+	var key jose.JSONWebKey
+	if err := key.UnmarshalJSON(raw); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "go-jose/go-jose: "))
+	}
+	if err := checkKey(&key); err != nil {
+		return err
+	}
+	if !allowTestKeys && testkeys.Known(key.Key) {
+		return errors.New("a public test key, whose private key everyone knows; make one of your own")
+	}
+	// RFC 7517 section 4.5: one kid for two keys only if their types differ.
+	if slices.ContainsFunc(s.keys, func(k jose.JSONWebKey) bool {
+		return k.KeyID != "" && k.KeyID == key.KeyID && fmt.Sprintf("%T", k.Key) == fmt.Sprintf("%T", key.Key)
+	}) {
+		return errors.New("another key of the same kty has the same kid")
+	}
+	if len(key.Certificates) > 0 {
+		sum := sha256.Sum256(key.Certificates[0].Raw)
+		s.thumbprints = append(s.thumbprints, base64.RawURLEncoding.EncodeToString(sum[:]))
+	}
+	key.Certificates, key.CertificatesURL = nil, nil
+	key.CertificateThumbprintSHA1, key.CertificateThumbprintSHA256 = nil, nil
+	if !members.verifies() {
+		key.Use = "enc"
+	}
+	s.keys = append(s.keys, key)
+	return nil
+}
+
+// keyMembers are the members of a JWK that are checked before it is decoded.
+type keyMembers struct {
+	Kty    string   `json:"kty"`
+	Crv    string   `json:"crv"`
+	Use    string   `json:"use"`
+	KeyOps []string `json:"key_ops"`
+	Kid    string   `json:"kid"`
+	E      string   `json:"e"`
+}
+
+// verifies is false when key_ops excludes verification (RFC 7517 section 4.3).
+func (m *keyMembers) verifies() bool {
+	return m.KeyOps == nil || slices.Contains(m.KeyOps, "verify")
+}
+
+// checkMembers looks at what decoding would hide: private and symmetric
+// material, null and wrongly typed members, unsupported types.
+func checkMembers(raw []byte) (*keyMembers, error) {
+	var all map[string]stdjson.RawMessage
+	if err := json.Unmarshal(raw, &all); err != nil || all == nil {
+		return nil, errors.New("not a JSON object with each member once")
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		switch name {
+		case "d", "p", "q", "dp", "dq", "qi", "oth", "priv":
+			return nil, fmt.Errorf("private key member %q in a public key set; replace this key, it is exposed", name)
+		case "k":
+			return nil, errors.New("a symmetric key; only public keys belong here")
+		}
+		if kindOf(all[name]) == "null" {
+			return nil, fmt.Errorf("member %s is null", quote(name))
+		}
+	}
+	var m keyMembers
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, errors.New(jsonText(err))
+	}
+	switch {
+	case len(m.Kid) > maxKIDBytes:
+		return nil, fmt.Errorf("kid is longer than %d bytes", maxKIDBytes)
+	case m.Use != "" && m.Use != "sig" && m.Use != "enc":
+		return nil, fmt.Errorf("use %s, expected sig or enc", quote(m.Use))
+	}
+	return &m, m.checkType()
+}
+
+func (m *keyMembers) checkType() error {
+	switch m.Kty {
+	case "RSA":
+		// Boulder and FAPI practice: 65537 and no other spelling of it.
+		if m.E != "AQAB" {
+			return fmt.Errorf("RSA exponent e is %s, expected \"AQAB\" (65537)", quote(m.E))
+		}
+		return nil
+	case "EC":
+		if m.Crv != "P-256" && m.Crv != "P-384" && m.Crv != "P-521" {
+			return fmt.Errorf("curve %s, expected P-256, P-384 or P-521", quote(m.Crv))
+		}
+		return nil
+	case "OKP":
+		if m.Crv != "Ed25519" {
+			return fmt.Errorf("curve %s, expected Ed25519", quote(m.Crv))
+		}
+		return nil
+	case "oct":
+		return errors.New("a symmetric key; only public keys belong here")
+	}
+	return fmt.Errorf("kty %s, expected RSA, EC or OKP", quote(m.Kty))
+}
+
+func checkKey(key *jose.JSONWebKey) error {
+	switch public := key.Key.(type) {
+	case *rsa.PublicKey:
+		if err := checkRSA(public); err != nil {
+			return err
+		}
+	case *ecdsa.PublicKey:
+		// Also refuses the point at infinity and points off the curve.
+		if _, err := public.ECDH(); err != nil {
+			return fmt.Errorf("not a point of its curve")
+		}
+	case ed25519.PublicKey: // checked when decoded: length and low order
+	default:
+		return fmt.Errorf("not a public key fapid can use")
+	}
+	if family, signs := signatureAlgs[key.Algorithm]; signs && family != keyType(*key) {
+		return fmt.Errorf("alg %s does not go with this key's type (%s)", key.Algorithm, keyType(*key))
+	}
+	return nil
+}
+
+func kidOf(raw []byte) string {
+	var m struct {
+		Kid string `json:"kid"`
+	}
+	_ = json.Unmarshal(raw, &m) // for an error text only: no kid is fine
+	return m.Kid
+}

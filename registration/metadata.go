@@ -1,0 +1,108 @@
+// Package registration keeps the clients of a realm: what they registered, the
+// rules it was held to, and their keys.
+//
+// A registration is refused as a whole or becomes a [Client], in which everything
+// is parsed once. Clients are served from memory; nothing on the token path reads
+// the store or parses metadata again. The package serves no HTTP; the one thing
+// it fetches is a jwks_uri, through a [Fetcher] that goes nowhere private.
+package registration
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/fapid/fapid/mtls"
+)
+
+// Metadata is a client's registration, as RFC 7591 section 2 and OpenID Connect
+// Dynamic Client Registration section 2 name it, plus fapid's own members. Its
+// JSON form is what a client may be shown: it never holds the secret.
+type Metadata struct {
+	ClientID string `json:"client_id,omitempty"`
+	// ClientIDIssuedAt is set by the registry (seconds since 1970) and
+	// ignored on input, so that what was read can be put back.
+	ClientIDIssuedAt int64 `json:"client_id_issued_at,omitempty"`
+	// ClientSecret is input only; the registry keeps a keyed hash of it.
+	ClientSecret Secret `json:"-" input:"client_secret"`
+
+	ClientName string   `json:"client_name,omitempty"`
+	ClientURI  string   `json:"client_uri,omitempty"`
+	LogoURI    string   `json:"logo_uri,omitempty"`
+	PolicyURI  string   `json:"policy_uri,omitempty"`
+	TosURI     string   `json:"tos_uri,omitempty"`
+	Contacts   []string `json:"contacts,omitempty"`
+
+	TokenEndpointAuthMethod     string   `json:"token_endpoint_auth_method,omitempty"`
+	TokenEndpointAuthSigningAlg string   `json:"token_endpoint_auth_signing_alg,omitempty"`
+	GrantTypes                  []string `json:"grant_types,omitempty"`
+	ResponseTypes               []string `json:"response_types,omitempty"`
+	RedirectURIs                []string `json:"redirect_uris,omitempty"`
+	Scope                       string   `json:"scope,omitempty"` // space separated
+
+	JWKS    json.RawMessage `json:"jwks,omitempty"`
+	JWKSURI string          `json:"jwks_uri,omitempty"`
+
+	// The five names of RFC 8705 section 2.1.2, of which a tls_client_auth
+	// client registers exactly one.
+	TLSClientAuthSubjectDN string `json:"tls_client_auth_subject_dn,omitempty"`
+	TLSClientAuthSANDNS    string `json:"tls_client_auth_san_dns,omitempty"`
+	TLSClientAuthSANURI    string `json:"tls_client_auth_san_uri,omitempty"`
+	TLSClientAuthSANIP     string `json:"tls_client_auth_san_ip,omitempty"`
+	TLSClientAuthSANEmail  string `json:"tls_client_auth_san_email,omitempty"`
+
+	// CertificateBoundTokens is RFC 8705 section 3.4.
+	CertificateBoundTokens bool `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	// IntrospectionSignedResponseAlg is RFC 9701 section 6.
+	IntrospectionSignedResponseAlg string `json:"introspection_signed_response_alg,omitempty"`
+
+	SoftwareID      string `json:"software_id,omitempty"`
+	SoftwareVersion string `json:"software_version,omitempty"`
+
+	// Policy names the security profile the client is held to.
+	Policy string `json:"policy,omitempty"`
+	// AccessTokenSignedResponseAlg is the JWS algorithm of the client's access
+	// tokens; empty is the policy's first.
+	AccessTokenSignedResponseAlg string `json:"access_token_signed_response_alg,omitempty"`
+	// AccessTokenExpiration is the lifetime of access tokens in seconds;
+	// 0 is the policy's.
+	AccessTokenExpiration int64 `json:"access_token_expiration,omitempty"`
+}
+
+// tlsName is one of the five RFC 8705 names with what a client registered.
+type tlsName struct{ member, value string }
+
+func (m *Metadata) tlsNames() []tlsName {
+	all := []tlsName{
+		{mtls.KindSubjectDN, m.TLSClientAuthSubjectDN},
+		{mtls.KindSANDNS, m.TLSClientAuthSANDNS},
+		{mtls.KindSANURI, m.TLSClientAuthSANURI},
+		{mtls.KindSANIP, m.TLSClientAuthSANIP},
+		{mtls.KindSANEmail, m.TLSClientAuthSANEmail},
+	}
+	return slices.DeleteFunc(all, func(n tlsName) bool { return n.value == "" })
+}
+
+// clone shares no memory that a caller could change.
+func (m *Metadata) clone() Metadata {
+	c := *m
+	c.Contacts = slices.Clone(m.Contacts)
+	c.GrantTypes = slices.Clone(m.GrantTypes)
+	c.ResponseTypes = slices.Clone(m.ResponseTypes)
+	c.RedirectURIs = slices.Clone(m.RedirectURIs)
+	c.JWKS = slices.Clone(m.JWKS)
+	return c
+}
+
+// Secret is a client secret on its way in. No format verb, JSON encoder or
+// logger prints it.
+type Secret string
+
+const redacted = "[secret]"
+
+// Format prints a placeholder whatever the verb.
+func (Secret) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, redacted) }
+
+// MarshalText gives a placeholder to encoders.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -1,0 +1,239 @@
+package registration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/store"
+)
+
+// Config is what a [Registry] is made from. Store, Sealer, Policies and Grants
+// must be set.
+type Config struct {
+	Realm    string // prefixes the store's table
+	Store    store.Store
+	Sealer   *store.Sealer // for client secrets, of this realm
+	Policies func(name string) (*oauth.Policy, bool)
+	// DefaultPolicy is for registrations that name none.
+	DefaultPolicy string
+	// Scopes are what the realm offers.
+	Scopes oauth.Scope
+	// Grants reports whether the realm offers a grant type.
+	Grants func(grantType string) bool
+	// Fetch is for jwks_uri; nil is one that goes to the public internet only.
+	Fetch *Fetcher
+	// Now is the realm's clock; nil is time.Now.
+	Now func() time.Time
+	// AllowTestKeys takes keys of package testkeys: in a sandbox only.
+	AllowTestKeys bool
+}
+
+// Registry holds the clients of one realm. It is safe for concurrent use.
+type Registry struct {
+	rules rules
+	table store.Table[record]
+	now   func() time.Time
+
+	writing sync.Mutex // one Put or Delete at a time
+
+	mu      sync.RWMutex
+	clients map[string]*Client
+	ids     []string // sorted
+	broken  map[string]broken
+}
+
+// record is a client as stored.
+type record struct {
+	Metadata Metadata    `json:"metadata"`
+	Secret   *credential `json:"secret,omitempty"`
+}
+
+// broken is a stored client that the rules in force no longer allow.
+type broken struct {
+	record record
+	err    error
+}
+
+// Open reads all clients of the realm into memory. A client that the rules in
+// force no longer allow (another policy, a test key outside a sandbox) is not
+// served and listed by [Registry.Refused]; the others are.
+func Open(ctx context.Context, config Config) (*Registry, error) {
+	if config.Store == nil || config.Sealer == nil || config.Policies == nil || config.Grants == nil {
+		return nil, errors.New("registration: Store, Sealer, Policies and Grants must be set")
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Fetch == nil {
+		config.Fetch = NewFetcher(FetchConfig{})
+	}
+	r := &Registry{
+		rules: rules{
+			policies:      config.Policies,
+			defaultPolicy: config.DefaultPolicy,
+			scopes:        config.Scopes,
+			grants:        config.Grants,
+			sealer:        config.Sealer,
+			fetch:         config.Fetch,
+			allowTestKeys: config.AllowTestKeys,
+		},
+		table:   store.Table[record]{Store: config.Store, Name: config.Realm + "/client", Now: config.Now},
+		now:     config.Now,
+		clients: make(map[string]*Client),
+		broken:  make(map[string]broken),
+	}
+	err := r.table.Scan(ctx, "", "", func(id string, rec record) (bool, error) {
+		client, err := r.rules.build(rec.Metadata, rec.Secret)
+		if err != nil {
+			r.broken[id] = broken{rec, err}
+			return true, nil
+		}
+		r.clients[id] = client
+		r.ids = append(r.ids, id) // the scan is in key order
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("registration: read the clients of realm %s: %w", config.Realm, err)
+	}
+	return r, nil
+}
+
+// Get returns a client from memory.
+func (r *Registry) Get(id string) (*Client, bool) {
+	r.mu.RLock()
+	client, ok := r.clients[id]
+	r.mu.RUnlock()
+	return client, ok
+}
+
+// Refused gives the stored clients that are not served, and why.
+func (r *Registry) Refused() map[string]error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	reasons := make(map[string]error, len(r.broken))
+	for id, b := range r.broken {
+		reasons[id] = b.err
+	}
+	return reasons
+}
+
+// Put registers a client or replaces its registration: what m leaves out is
+// gone, except the secret, which is kept while the method uses one. created
+// tells the two apart. The registration is judged as a whole and is on disk
+// before anybody is served by it; putting what is there already writes nothing.
+// Refusals are invalid_client_metadata or invalid_redirect_uri.
+func (r *Registry) Put(ctx context.Context, m Metadata) (client *Client, created bool, err error) {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+
+	before, stored := r.stored(m.ClientID)
+	m = m.clone()
+	r.rules.withDefaults(&m)
+	if m.JWKS, err = compact(m.JWKS); err != nil {
+		return nil, false, err
+	}
+	m.ClientIDIssuedAt = before.Metadata.ClientIDIssuedAt
+	if !stored {
+		m.ClientIDIssuedAt = r.now().Unix()
+	}
+	secret, err := credentialFor(r.rules.sealer, &m, before.Secret)
+	if err != nil {
+		return nil, false, err
+	}
+	if client, err = r.rules.build(m, secret); err != nil {
+		return nil, false, err
+	}
+	after := record{client.Metadata, secret}
+	if current, served := r.Get(client.ID); served && after.equal(before) {
+		return current, false, nil
+	}
+	if err := r.table.Put(ctx, client.ID, after, time.Time{}); err != nil {
+		return nil, false, fmt.Errorf("store client %s: %w", quote(client.ID), err)
+	}
+	r.show(client)
+	return client, !stored, nil
+}
+
+// stored is what the registry holds of a client, served or not.
+func (r *Registry) stored(id string) (record, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if client, ok := r.clients[id]; ok {
+		return record{client.Metadata, client.secret}, true
+	}
+	b, ok := r.broken[id]
+	return b.record, ok
+}
+
+func (r *Registry) show(client *Client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clients[client.ID] = client
+	delete(r.broken, client.ID)
+	if at, found := slices.BinarySearch(r.ids, client.ID); !found {
+		r.ids = slices.Insert(r.ids, at, client.ID)
+	}
+}
+
+// Delete removes a client; the error is not_found when there is none.
+func (r *Registry) Delete(ctx context.Context, id string) error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if _, ok := r.stored(id); !ok {
+		return oauth.NotFound("no client %s", quote(id))
+	}
+	if err := r.table.Delete(ctx, id); err != nil {
+		return fmt.Errorf("delete client %s: %w", quote(id), err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.clients, id)
+	delete(r.broken, id)
+	if at, found := slices.BinarySearch(r.ids, id); found {
+		r.ids = slices.Delete(r.ids, at, at+1)
+	}
+	return nil
+}
+
+// List returns up to limit clients whose id is greater than after, by id.
+func (r *Registry) List(after string, limit int) []*Client {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	from, found := slices.BinarySearch(r.ids, after)
+	if found {
+		from++
+	}
+	to := min(len(r.ids), from+max(limit, 0))
+	clients := make([]*Client, 0, to-from)
+	for _, id := range r.ids[from:to] {
+		clients = append(clients, r.clients[id])
+	}
+	return clients
+}
+
+// compact drops the white space of a key set, so that how it was laid out does
+// not make it another one.
+func compact(jwks json.RawMessage) (json.RawMessage, error) {
+	if jwks == nil {
+		return nil, nil
+	}
+	var out bytes.Buffer
+	if err := json.Compact(&out, jwks); err != nil {
+		return nil, invalid("jwks", "is not JSON: %s", err.Error())
+	}
+	return out.Bytes(), nil
+}
+
+// equal compares what would be written.
+func (r record) equal(other record) bool {
+	mine, err := json.Marshal(r.Metadata)
+	theirs, otherErr := json.Marshal(other.Metadata)
+	return err == nil && otherErr == nil && bytes.Equal(mine, theirs) && r.Secret.equal(other.Secret)
+}

@@ -1,0 +1,387 @@
+package registration
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/store"
+)
+
+// invalid is a refusal that names the member and says what is expected.
+func invalid(member, format string, args ...any) error {
+	return oauth.InvalidClientMetadata("%s %s", member, fmt.Sprintf(format, args...))
+}
+
+// rules is what the registrations of a realm are held to.
+type rules struct {
+	policies      func(name string) (*oauth.Policy, bool)
+	defaultPolicy string
+	scopes        oauth.Scope
+	grants        func(string) bool
+	sealer        *store.Sealer
+	fetch         *Fetcher
+	allowTestKeys bool
+}
+
+// build makes a client of a registration, judged as a whole and by the rules in
+// force now, whatever was registered before (the new state, never the change).
+func (r *rules) build(m Metadata, secret *credential) (*Client, error) {
+	c := &Client{Metadata: m, ID: m.ClientID, AuthMethod: m.TokenEndpointAuthMethod, secret: secret, sealer: r.sealer}
+	c.Metadata.ClientSecret = ""
+	for _, check := range []func(*Client) error{
+		checkTexts,
+		checkID,
+		r.setPolicy,
+		checkAuthMethod,
+		r.setKeys,
+		setAssertionAlgs,
+		checkAssertionKey,
+		setCertificate,
+		r.setGrants,
+		checkResponseTypes,
+		checkURIs,
+		r.setScope,
+		setTokens,
+	} {
+		if err := check(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// withDefaults fills in what RFC 7591 section 2 says an absent member means, so
+// that a client is shown what is in force.
+func (r *rules) withDefaults(m *Metadata) {
+	if m.Policy == "" {
+		m.Policy = r.defaultPolicy
+	}
+	if policy, ok := r.policies(m.Policy); ok && m.TokenEndpointAuthMethod == "" && policy.Allows(oauth.AuthSecretBasic) {
+		m.TokenEndpointAuthMethod = oauth.AuthSecretBasic
+	}
+	if m.GrantTypes == nil {
+		m.GrantTypes = []string{grantCode}
+	}
+	if m.ResponseTypes == nil && slices.Contains(m.GrantTypes, grantCode) {
+		m.ResponseTypes = []string{"code"}
+	}
+}
+
+// Grant types that redirect (RFC 7591 section 2.1).
+const (
+	grantCode     = "authorization_code"
+	grantImplicit = "implicit"
+)
+
+// checkTexts holds every string of the registration to the same limits: bounded,
+// without control characters, and no entry of an array empty or repeated.
+func checkTexts(c *Client) error {
+	value := reflect.ValueOf(&c.Metadata).Elem()
+	for _, name := range slices.Sorted(maps.Keys(memberFields)) {
+		switch field := value.Field(memberFields[name]).Interface().(type) {
+		case string:
+			if err := checkText(field); err != nil {
+				return invalid(name, "%s", err.Error())
+			}
+		case []string:
+			if err := checkList(field); err != nil {
+				return invalid(name, "%s", err.Error())
+			}
+		}
+	}
+	return nil
+}
+
+func checkText(text string) error {
+	switch {
+	case len(text) > maxTextBytes:
+		return fmt.Errorf("is longer than %d bytes", maxTextBytes)
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
+		return fmt.Errorf("holds a control character or invalid UTF-8: %s", quote(text))
+	}
+	return nil
+}
+
+func checkList(entries []string) error {
+	if len(entries) > maxListLength {
+		return fmt.Errorf("has %d entries, more than %d", len(entries), maxListLength)
+	}
+	for i, entry := range entries {
+		if entry == "" {
+			return fmt.Errorf("entry %d is empty", i+1)
+		}
+		if err := checkText(entry); err != nil {
+			return fmt.Errorf("entry %d %w", i+1, err)
+		}
+		if slices.Contains(entries[:i], entry) {
+			return fmt.Errorf("has %s twice", quote(entry))
+		}
+	}
+	return nil
+}
+
+func checkID(c *Client) error {
+	switch {
+	case c.ID == "":
+		return invalid("client_id", "is missing")
+	case len(c.ID) > maxIDBytes || !visible(c.ID):
+		return invalid("client_id", "must be at most %d printable ASCII characters (RFC 6749 appendix A.1)", maxIDBytes)
+	}
+	return nil
+}
+
+func (r *rules) setPolicy(c *Client) error {
+	policy, ok := r.policies(c.Metadata.Policy)
+	if !ok {
+		return invalid("policy", "%s is not a policy of this realm", quote(c.Metadata.Policy))
+	}
+	c.Policy = policy
+	return nil
+}
+
+func checkAuthMethod(c *Client) error {
+	if c.AuthMethod == "" {
+		return invalid("token_endpoint_auth_method", "is missing; policy %s allows %s", c.Policy.Name, list(c.Policy.AuthMethods))
+	}
+	if !c.Policy.Allows(c.AuthMethod) {
+		return invalid("token_endpoint_auth_method", "%s is not in policy %s, which allows %s", quote(c.AuthMethod), c.Policy.Name, list(c.Policy.AuthMethods))
+	}
+	if c.AuthMethod == oauth.AuthSelfSignedTLS && c.Keys == nil && c.Metadata.JWKS == nil && c.Metadata.JWKSURI == "" {
+		return invalid("jwks", "or jwks_uri is missing; %s needs the certificate in the x5c of a key (RFC 8705 section 2.2.2)", c.AuthMethod)
+	}
+	if c.AuthMethod == oauth.AuthPrivateKeyJWT && c.Metadata.JWKS == nil && c.Metadata.JWKSURI == "" {
+		return invalid("jwks", "or jwks_uri is missing; %s needs the client's public key", c.AuthMethod)
+	}
+	return nil
+}
+
+func (r *rules) setKeys(c *Client) error {
+	m := &c.Metadata
+	switch {
+	case m.JWKS != nil && m.JWKSURI != "":
+		return invalid("jwks", "and jwks_uri are both given; expected at most one (RFC 7591 section 2)")
+	case m.JWKSURI != "":
+		if err := webURI(m.JWKSURI); err != nil {
+			return invalid("jwks_uri", "%s", err.Error())
+		}
+		c.Keys = &Keys{uri: m.JWKSURI, fetcher: r.fetch, allowTestKeys: r.allowTestKeys}
+		return nil
+	case m.JWKS == nil:
+		return nil
+	}
+	set, err := parseJWKS(m.JWKS, false, r.allowTestKeys)
+	if err != nil {
+		return invalid("jwks", "is refused: %s", err.Error())
+	}
+	if len(set.keys) == 0 {
+		return invalid("jwks", "has no keys; leave it out or add one")
+	}
+	if c.AuthMethod == oauth.AuthSelfSignedTLS && len(set.thumbprints) == 0 {
+		return invalid("jwks", "has no key with x5c; %s needs the certificate there (RFC 8705 section 2.2.2)", c.AuthMethod)
+	}
+	c.Keys = &Keys{set: set}
+	return nil
+}
+
+// hmacKeyBytes are the shortest keys of the HMAC algorithms: as long as their
+// output (RFC 7518 section 3.2).
+var hmacKeyBytes = map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}
+
+func setAssertionAlgs(c *Client) error {
+	const member = "token_endpoint_auth_signing_alg"
+	allowed, alg := c.Policy.AssertionAlgs, c.Metadata.TokenEndpointAuthSigningAlg
+	if alg != "" {
+		if !slices.Contains(allowed, alg) {
+			return invalid(member, "%s is not in policy %s, which allows %s", quote(alg), c.Policy.Name, list(allowed))
+		}
+		allowed = []string{alg}
+	}
+	switch c.AuthMethod {
+	case oauth.AuthPrivateKeyJWT:
+		c.AssertionAlgs = only(allowed, func(alg string) bool { return signatureAlgs[alg] != "" })
+	case oauth.AuthSecretJWT:
+		c.AssertionAlgs = only(allowed, func(alg string) bool { return hmacKeyBytes[alg] != 0 })
+	default:
+		return nil
+	}
+	if len(c.AssertionAlgs) == 0 {
+		return invalid(member, "%s does not go with %s; policy %s allows %s", quote(alg), c.AuthMethod, c.Policy.Name, list(c.Policy.AssertionAlgs))
+	}
+	return nil
+}
+
+func only(values []string, keep func(string) bool) (kept []string) {
+	for _, value := range values {
+		if keep(value) {
+			kept = append(kept, value)
+		}
+	}
+	return kept
+}
+
+// checkAssertionKey wants a key that fits at least one algorithm the client may
+// sign with: better refused here than at the first token request.
+func checkAssertionKey(c *Client) error {
+	switch c.AuthMethod {
+	case oauth.AuthPrivateKeyJWT:
+		if c.Keys.set == nil {
+			return nil
+		}
+		if !slices.ContainsFunc(c.AssertionAlgs, func(alg string) bool {
+			return pick(c.Keys.set.keys, alg, signatureAlgs[alg]) != nil
+		}) {
+			return invalid("jwks", "has no key that verifies %s (it has: %s)", list(c.AssertionAlgs), describe(c.Keys.set.keys))
+		}
+	case oauth.AuthSecretJWT:
+		key, err := c.SecretKey()
+		if err != nil {
+			return invalid("client_secret", "cannot be opened: %s", err.Error())
+		}
+		algs := c.AssertionAlgs
+		c.AssertionAlgs = only(algs, func(alg string) bool { return len(key) >= hmacKeyBytes[alg] })
+		if len(c.AssertionAlgs) == 0 {
+			return invalid("client_secret", "is too short for %s: expected at least %d bytes (RFC 7518 section 3.2)", algs[0], hmacKeyBytes[algs[0]])
+		}
+	}
+	return nil
+}
+
+// setCertificate wants exactly one of the five names from a tls_client_auth
+// client (RFC 8705 section 2.1.2), and none from others: a name that is not
+// checked is a name somebody relies on in vain.
+func setCertificate(c *Client) error {
+	names := c.Metadata.tlsNames()
+	if c.AuthMethod != oauth.AuthTLS {
+		if len(names) > 0 {
+			return invalid(names[0].member, "goes with %s only, and the method is %s", oauth.AuthTLS, c.AuthMethod)
+		}
+		return nil
+	}
+	if len(names) == 0 {
+		return invalid("tls_client_auth_subject_dn", "is missing; %s needs exactly one of it, tls_client_auth_san_dns, _san_uri, _san_ip and _san_email (RFC 8705 section 2.1.2)", oauth.AuthTLS)
+	}
+	if len(names) > 1 {
+		return invalid(names[1].member, "is given together with %s; expected exactly one of the five names (RFC 8705 section 2.1.2)", names[0].member)
+	}
+	order := mtls.OrderStrict
+	if c.Policy.AnyDNOrder {
+		order = mtls.OrderAny
+	}
+	registered, err := mtls.ParseRegistered(names[0].member, names[0].value, order)
+	if err != nil {
+		return oauth.InvalidClientMetadata("%s", err.Error())
+	}
+	c.Certificate = registered
+	return nil
+}
+
+func (r *rules) setGrants(c *Client) error {
+	c.GrantTypes = c.Metadata.GrantTypes
+	for _, grant := range c.GrantTypes {
+		if !r.grants(grant) {
+			return invalid("grant_types", "%s is not offered by this realm", quote(grant))
+		}
+	}
+	return nil
+}
+
+// checkResponseTypes holds response types, grant types and redirect URIs to the
+// table of RFC 7591 section 2.1.
+func checkResponseTypes(c *Client) error {
+	m := &c.Metadata
+	for _, responseType := range m.ResponseTypes {
+		for part := range strings.SplitSeq(responseType, " ") {
+			needed := grantImplicit
+			switch part {
+			case "code":
+				needed = grantCode
+			case "token", "id_token":
+			default:
+				return invalid("response_types", "%s is unknown; expected code, token and id_token in combination", quote(responseType))
+			}
+			if !c.MayUse(needed) {
+				return invalid("response_types", "%s needs %s among grant_types (RFC 7591 section 2.1)", quote(responseType), needed)
+			}
+		}
+	}
+	redirects := c.MayUse(grantCode) || c.MayUse(grantImplicit)
+	if redirects && len(m.RedirectURIs) == 0 {
+		return oauth.InvalidRedirectURI("redirect_uris is missing; %s needs at least one", list(c.GrantTypes))
+	}
+	if redirects && len(m.ResponseTypes) == 0 {
+		return invalid("response_types", "is missing; %s needs at least one", list(c.GrantTypes))
+	}
+	return nil
+}
+
+func checkURIs(c *Client) error {
+	m := &c.Metadata
+	for _, uri := range m.RedirectURIs {
+		if err := redirectURI(uri); err != nil {
+			return oauth.InvalidRedirectURI("redirect_uris %s", err.Error())
+		}
+	}
+	for _, uri := range []struct{ member, value string }{
+		{"client_uri", m.ClientURI},
+		{"logo_uri", m.LogoURI},
+		{"policy_uri", m.PolicyURI},
+		{"tos_uri", m.TosURI},
+	} {
+		if uri.value == "" {
+			continue
+		}
+		if err := webURI(uri.value); err != nil {
+			return invalid(uri.member, "%s", err.Error())
+		}
+	}
+	return nil
+}
+
+func (r *rules) setScope(c *Client) error {
+	scope, err := oauth.ParseScope(c.Metadata.Scope)
+	if err != nil {
+		return oauth.InvalidClientMetadata("%s", oauth.AsError(err).Description)
+	}
+	if missing, yes := r.scopes.Missing(scope); yes {
+		return invalid("scope", "%s is not offered by this realm, which offers %s", quote(missing), list(r.scopes))
+	}
+	c.Scope = scope
+	return nil
+}
+
+func setTokens(c *Client) error {
+	m, p := &c.Metadata, c.Policy
+	for _, alg := range []struct{ member, value string }{
+		{"access_token_signed_response_alg", m.AccessTokenSignedResponseAlg},
+		{"introspection_signed_response_alg", m.IntrospectionSignedResponseAlg},
+	} {
+		if alg.value != "" && !slices.Contains(p.TokenAlgs, alg.value) {
+			return invalid(alg.member, "%s is not in policy %s, which allows %s", quote(alg.value), p.Name, list(p.TokenAlgs))
+		}
+	}
+	c.TokenAlg = m.AccessTokenSignedResponseAlg
+	if c.TokenAlg == "" {
+		if len(p.TokenAlgs) == 0 {
+			return invalid("policy", "%s has no access token algorithm", quote(p.Name))
+		}
+		c.TokenAlg = p.TokenAlgs[0]
+	}
+	longest := max(p.MaxAccessTokenLifetime, p.AccessTokenLifetime)
+	if m.AccessTokenExpiration < 0 || m.AccessTokenExpiration > int64(longest/time.Second) {
+		return invalid("access_token_expiration", "is %d, expected 1 to %d seconds by policy %s", m.AccessTokenExpiration, int64(longest/time.Second), p.Name)
+	}
+	c.TokenLifetime = p.AccessTokenLifetime
+	if m.AccessTokenExpiration > 0 {
+		c.TokenLifetime = time.Duration(m.AccessTokenExpiration) * time.Second
+	}
+	c.BoundTokens = m.CertificateBoundTokens || p.SenderConstrained
+	return nil
+}
