@@ -18,8 +18,7 @@ import (
 //
 // Transactions of concurrent callers are committed together, with one pair of
 // fsyncs; a lone caller is committed at once, in its own goroutine. A function
-// given to Update is run once. It runs in the goroutine of any of the callers,
-// so it must not call runtime.Goexit (nor testing.T.FailNow).
+// given to Update is run once, in the goroutine of any of the callers.
 //
 // A function given to View or Update must not call the store: a growing file
 // waits for the readers.
@@ -29,6 +28,7 @@ type Bolt struct {
 	remove string // the file to delete on Close
 
 	claims claimSet // belongs to whoever leads
+	stuck  bool     // so does this: the engine could not end a transaction
 
 	mu     sync.Mutex
 	idle   *sync.Cond // signalled when busy turns false
@@ -52,20 +52,20 @@ type Options struct {
 }
 
 // View implements [Store]. A read takes no lock that a running commit holds.
-func (b *Bolt) View(ctx context.Context, fn func(Tx) error) error {
+func (b *Bolt) View(ctx context.Context, fn func(Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	tx := boltTx{owner: b}
-	// Without a recover here a panic of fn keeps its stack; one of the engine
-	// means that what it read makes no sense.
+	// A panic of fn passes with its stack; one of the engine means that what
+	// it read makes no sense.
 	defer func() {
 		if tx.inside {
 			b.fail(fmt.Errorf("%w: %v", ErrDamaged, recover()))
-			panic(b.Err())
+			err = b.Err()
 		}
 	}()
-	err := b.db.View(func(engine *bbolt.Tx) error {
+	err = b.db.View(func(engine *bbolt.Tx) error {
 		tx.engine = engine
 		return fn(&tx)
 	})
@@ -101,6 +101,9 @@ func (b *Bolt) fail(cause error) {
 // before anything of the old state is touched, and passes; everything else is
 // final.
 func (b *Bolt) commitError(err error) error {
+	if err == nil {
+		return nil
+	}
 	var path *os.PathError
 	if errors.As(err, &path) && path.Op == "write" &&
 		(errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
@@ -118,8 +121,12 @@ func (b *Bolt) Close() error {
 		b.idle.Wait()
 	}
 	b.closed = true
+	stuck := b.stuck
 	b.mu.Unlock()
 
+	if stuck {
+		return b.Err() // the engine would wait for ever
+	}
 	err := b.db.Close()
 	if b.remove != "" {
 		// Usually gone since Open; an open file cannot be removed everywhere.

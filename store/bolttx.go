@@ -102,7 +102,7 @@ func (tx *boltTx) Get(table string, key []byte) ([]byte, time.Time, error) {
 	if record == nil {
 		return nil, time.Time{}, ErrNotFound
 	}
-	return tx.unseal(t, key, record)
+	return tx.unpack(t, key, record)
 }
 
 func (tx *boltTx) lookup(t *boltTable, key []byte) []byte {
@@ -129,7 +129,7 @@ func (tx *boltTx) Put(table string, key, value []byte, expires time.Time) error 
 		old = tx.lookup(t, key)
 	}
 	seconds := toSeconds(expires)
-	record := t.seal(key, value, seconds)
+	record := t.pack(key, value, seconds)
 	tx.inside = true
 	err = t.bucket.Put(key, record)
 	tx.inside = false
@@ -208,7 +208,7 @@ func (tx *boltTx) Scan(table string, prefix, after []byte, fn func(key, value []
 	}
 	tx.inside = false
 	for key != nil && bytes.HasPrefix(key, prefix) {
-		value, expires, err := tx.unseal(t, key, record)
+		value, expires, err := tx.unpack(t, key, record)
 		if err != nil {
 			return err
 		}
@@ -232,8 +232,8 @@ func (tx *boltTx) Scan(table string, prefix, after []byte, fn func(key, value []
 	return nil
 }
 
-// seal wraps a value for the disk.
-func (t *boltTable) seal(key, value []byte, seconds uint64) []byte {
+// pack wraps a value for the disk.
+func (t *boltTable) pack(key, value []byte, seconds uint64) []byte {
 	record := make([]byte, envelopeBytes+len(value))
 	binary.BigEndian.PutUint64(record, seconds)
 	copy(record[envelopeBytes:], value)
@@ -252,7 +252,7 @@ func (t *boltTable) sound(key, record []byte) bool {
 	return len(record) >= envelopeBytes && binary.BigEndian.Uint32(record[expiryBytes:]) == t.checksum(key, record)
 }
 
-func (tx *boltTx) unseal(t *boltTable, key, record []byte) ([]byte, time.Time, error) {
+func (tx *boltTx) unpack(t *boltTable, key, record []byte) ([]byte, time.Time, error) {
 	if !t.sound(key, record) {
 		tx.owner.fail(fmt.Errorf("%w: a record of table %q has a wrong checksum", ErrDamaged, t.name))
 		return nil, time.Time{}, tx.owner.Err()

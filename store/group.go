@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
+
+	"go.etcd.io/bbolt"
 )
 
 // call is one Update on its way. Calls are reused, so that a commit allocates
@@ -66,9 +69,19 @@ func (b *Bolt) lead(self *call) {
 	group := b.queue
 	b.queue = nil
 	b.mu.Unlock()
+	defer b.dismiss(self, group)
 
-	b.commit(group)
+	err := b.Err()
+	if err == nil {
+		err = b.commit(group)
+	}
+	if err != nil {
+		refuse(group, err)
+	}
+}
 
+// dismiss tells the group that its calls are finished, and the next leader.
+func (b *Bolt) dismiss(self *call, group []*call) {
 	b.mu.Lock()
 	var next *call
 	if len(b.queue) > 0 {
@@ -88,35 +101,35 @@ func (b *Bolt) lead(self *call) {
 	}
 }
 
-// commit runs the group in one transaction of the engine and sets the outcome
-// of each call.
-func (b *Bolt) commit(group []*call) {
-	err := b.Err()
-	if err == nil {
-		err = b.transact(group)
-	}
-	if err == nil {
-		return
-	}
-	// Also a call that wrote nothing has seen what was not committed.
+// refuse gives all calls the same error: also one that wrote nothing has seen
+// what was not committed.
+func refuse(group []*call, err error) {
 	for _, c := range group {
 		c.err = err
 	}
 }
 
-func (b *Bolt) transact(group []*call) (err error) {
+var errExited = errors.New("store: a function of the same commit ended its goroutine")
+
+// commit runs the group in one transaction of the engine, and sets the outcome
+// of each call; an error is that of all.
+func (b *Bolt) commit(group []*call) (err error) {
 	engine, err := b.db.Begin(true)
 	if err != nil {
 		return err
 	}
 	tx := boltTx{owner: b, engine: engine}
+	committed, returned := false, false
 	defer func() {
 		if p := recover(); p != nil {
 			b.fail(fmt.Errorf("%w: %v", ErrDamaged, p))
 			err = b.Err()
+		} else if !returned { // runtime.Goexit: testing.T.FailNow, say
+			refuse(group, errExited)
 		}
-		if err != nil {
+		if !committed {
 			tx.dropClaims(0)
+			b.rollback(engine)
 		}
 	}()
 	for _, c := range group {
@@ -124,24 +137,28 @@ func (b *Bolt) transact(group []*call) (err error) {
 			tx.run(c)
 		}
 	}
-	if b.Err() != nil || !tx.wrote {
-		_ = engine.Rollback()
-		return b.Err()
+	if err = b.Err(); err == nil && tx.wrote {
+		if err = tx.writeDue(); err == nil {
+			err = b.commitError(engine.Commit())
+			committed = err == nil
+		}
 	}
-	if err := tx.writeDue(); err != nil {
-		_ = engine.Rollback()
-		return err
+	if committed && len(tx.forget) > 0 {
+		b.claims.forget(tx.forget)
 	}
-	if err := engine.Commit(); err != nil {
-		return b.commitError(err)
-	}
-	for _, h := range tx.forget {
-		b.claims.remove(h)
-	}
-	if len(tx.forget) > 0 {
-		b.claims.shrink()
-	}
-	return nil
+	returned = true
+	return err
+}
+
+// rollback ends a transaction, also one that a failure has ended already.
+func (b *Bolt) rollback(engine *bbolt.Tx) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.stuck = true
+			b.fail(fmt.Errorf("%w: %v", ErrDamaged, p))
+		}
+	}()
+	_ = engine.Rollback()
 }
 
 // run runs one call. If it fails, what it has written is undone, so that its
@@ -153,17 +170,18 @@ func (tx *boltTx) run(c *call) {
 	defer func() {
 		if !done {
 			c.panic = recover()
-			if tx.inside {
-				tx.owner.fail(fmt.Errorf("%w: %v", ErrDamaged, c.panic))
-				return
-			}
 		}
-		if !done || c.err != nil {
+		switch {
+		case tx.inside:
+			tx.inside = false
+			tx.owner.fail(fmt.Errorf("%w: %v", ErrDamaged, c.panic))
+			c.panic = nil
+		case !done || c.err != nil:
 			tx.dropClaims(due)
 			tx.revert()
-			return
+		default:
+			tx.wrote = tx.wrote || len(tx.undo) > 0 || len(tx.due) > due
 		}
-		tx.wrote = tx.wrote || len(tx.undo) > 0 || len(tx.due) > due
 	}()
 	c.err = c.fn(tx)
 	done = true

@@ -164,10 +164,11 @@ func (s *claimSet) has(h claimHash) bool {
 	return ok
 }
 
-func (s *claimSet) remove(h claimHash) { delete(s.live, h) }
-
-// shrink gives memory back when few claims are left of many.
-func (s *claimSet) shrink() {
+// forget removes swept claims, and gives memory back when few of many are left.
+func (s *claimSet) forget(hashes []claimHash) {
+	for _, h := range hashes {
+		delete(s.live, h)
+	}
 	if s.peak < 4096 || len(s.live) > s.peak/4 {
 		return
 	}
@@ -208,7 +209,7 @@ func (tx *boltTx) Claim(table string, key []byte, expires time.Time) error {
 func (tx *boltTx) dropClaims(from int) {
 	for _, d := range tx.due[from:] {
 		if d.kind == kindClaims {
-			tx.owner.claims.remove(claimHash(d.key))
+			delete(tx.owner.claims.live, claimHash(d.key))
 		}
 	}
 	tx.due = tx.due[:from]
