@@ -152,22 +152,34 @@ func (l *Listener) run() {
 // none for long, the oldest handshake has to go: half-open connections cannot
 // keep the others out, and a burst of real ones only queues.
 func (l *Listener) admit(conn net.Conn) bool {
-	p := &pending{Conn: conn}
 	for {
 		select {
 		case l.slots <- struct{}{}:
-			p.since = time.Now()
-			l.mu.Lock()
-			l.flight = append(l.flight, p)
-			l.mu.Unlock()
-			l.wait.Add(1)
-			go l.handshake(p)
+			l.start(conn)
+			return true
+		case <-l.done:
+			return false
+		default:
+		}
+		select {
+		case l.slots <- struct{}{}:
+			l.start(conn)
 			return true
 		case <-l.done:
 			return false
 		case <-time.After(l.evict()):
 		}
 	}
+}
+
+// start runs the handshake of conn, which has its place.
+func (l *Listener) start(conn net.Conn) {
+	p := &pending{Conn: conn, since: time.Now()}
+	l.mu.Lock()
+	l.flight = append(l.flight, p)
+	l.mu.Unlock()
+	l.wait.Add(1)
+	go l.handshake(p)
 }
 
 // evict closes the oldest handshake if it has had its time, and returns how
@@ -200,6 +212,7 @@ func (l *Listener) handshake(p *pending) {
 		return
 	}
 	p.SetDeadline(time.Time{})
+	p.hello = nil // it would live as long as the connection
 	select {
 	case l.ready <- conn:
 	case <-l.done:

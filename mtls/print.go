@@ -10,7 +10,8 @@ import (
 // String prints the name as RFC 4514 says, most specific RDN first: the nine
 // descriptors of its section 3, and any other type as its OID with the hex of
 // the encoded value, tag included. It is, character by character, what Java's
-// X500Principal.getName() prints, the spelling ecosystems register.
+// X500Principal.getName() prints, the spelling ecosystems register; except that
+// Java garbles BMPString and accented TeletexString, which are decoded here.
 func (n Name) String() string {
 	return n.print(func(b *strings.Builder, a Attribute) {
 		t, known := typesByOID[a.OID.String()]
@@ -20,9 +21,8 @@ func (n Name) String() string {
 			return
 		}
 		switch a.Raw.Tag {
-		case asn1.TagNumericString, tagVisibleString:
-			// Not a choice of DirectoryString: only the hex keeps the type.
-			a.Text = false
+		case asn1.TagNumericString, tagVisibleString, tagUniversalString:
+			a.Text = false // Java prints text for the other string types only
 		}
 		writeAttribute(b, t.descriptor, a, ",=+<>#;\"\\")
 	})

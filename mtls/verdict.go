@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -82,6 +83,7 @@ func (t *Trust) build(p *Presented, now time.Time) (chains [][]*x509.Certificate
 	for _, c := range t.helpers(p) {
 		options.Intermediates.AddCert(c)
 	}
+	wrongUsage := false
 	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageAny} {
 		options.KeyUsages = []x509.ExtKeyUsage{usage}
 		for _, at := range t.moments(p, now) {
@@ -90,9 +92,15 @@ func (t *Trust) build(p *Presented, now time.Time) (chains [][]*x509.Certificate
 			if verifyErr == nil {
 				return chains, usage == x509.ExtKeyUsageClientAuth, nil
 			}
+			if invalid, ok := errors.AsType[x509.CertificateInvalidError](verifyErr); ok && invalid.Reason == x509.IncompatibleUsage {
+				wrongUsage = true
+			}
 			if err == nil {
 				err = verifyErr
 			}
+		}
+		if !wrongUsage {
+			break
 		}
 	}
 	return nil, false, err
@@ -113,7 +121,11 @@ const maxMoments = 4
 // certificate starts to be.
 func (t *Trust) moments(p *Presented, now time.Time) []time.Time {
 	moments := []time.Time{now}
-	for _, c := range slices.Concat([]*x509.Certificate{p.Leaf}, t.helpers(p), t.roots) {
+	all := slices.Concat([]*x509.Certificate{p.Leaf}, t.helpers(p), t.roots)
+	if !slices.ContainsFunc(all, func(c *x509.Certificate) bool { return now.Before(c.NotBefore) || now.After(c.NotAfter) }) {
+		return moments // the dates are not to blame
+	}
+	for _, c := range all {
 		outside := c.NotBefore.Before(p.Leaf.NotBefore) || c.NotBefore.After(p.Leaf.NotAfter)
 		if len(moments) < maxMoments && !outside && !slices.ContainsFunc(moments, c.NotBefore.Equal) {
 			moments = append(moments, c.NotBefore)

@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -100,10 +101,8 @@ func Examine(ctx context.Context, opt Options) (Report, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	if opt.Progress == nil {
-		opt.Progress = func(string) {}
-	}
 	e := &examination{Options: opt}
+	e.Progress = oneAtATime(opt.Progress)
 	var err error
 	if e.target, err = parseTarget(opt.URL); err != nil {
 		return Report{}, err
@@ -123,6 +122,19 @@ func Examine(ctx context.Context, opt Options) (Report, error) {
 		return Report{}, fmt.Errorf("examination of %s stopped: %w", opt.URL, err)
 	}
 	return e.report(), nil
+}
+
+// oneAtATime lets hosts that are examined at once report their progress.
+func oneAtATime(progress func(string)) func(string) {
+	if progress == nil {
+		return func(string) {}
+	}
+	var lock sync.Mutex
+	return func(step string) {
+		lock.Lock()
+		defer lock.Unlock()
+		progress(step)
+	}
 }
 
 // report runs every judge, in the order a tester should read the findings.
