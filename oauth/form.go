@@ -1,0 +1,93 @@
+package oauth
+
+import (
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// Form is the parameters of one request body, each present at most once.
+type Form []Parameter
+
+// Parameter is one name and value, decoded.
+type Parameter struct{ Name, Value string }
+
+// MaxFormParameters bounds a body; the largest legitimate request, a pushed
+// authorization request, has about thirty.
+const MaxFormParameters = 100
+
+// longForm is the body size from which values are copied, so that a short value
+// kept in a trace does not keep the whole body in memory.
+const longForm = 2048
+
+// ParseForm reads an application/x-www-form-urlencoded body. It refuses what
+// RFC 6749 section 3.2 and plain sense refuse: a repeated parameter, a
+// malformed escape, a semicolon as separator, NUL, bytes that are not UTF-8. A
+// parameter without a value is treated as omitted, but still counts as given
+// when it is repeated.
+func ParseForm(body string) (Form, error) {
+	if body == "" {
+		return nil, nil
+	}
+	form := make(Form, 0, 8)
+	for pair := range strings.SplitSeq(body, "&") {
+		if len(form) == MaxFormParameters {
+			return nil, InvalidRequest("the body has more than %d parameters", MaxFormParameters)
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := decodeFormText(name)
+		if err != nil {
+			return nil, InvalidRequest("a parameter name is malformed").Because("%w", err)
+		}
+		value, err = decodeFormText(value)
+		if err != nil {
+			return nil, InvalidRequest("a parameter value is malformed").Because("parameter %s: %w", Clip(name), err)
+		}
+		if form.given(name) {
+			return nil, InvalidRequest("parameter %s is given more than once", Clip(name))
+		}
+		if len(body) > longForm {
+			name, value = strings.Clone(name), strings.Clone(value)
+		}
+		form = append(form, Parameter{name, value})
+	}
+	return form, nil
+}
+
+func decodeFormText(text string) (string, error) {
+	if strings.ContainsRune(text, ';') {
+		return "", InvalidRequest("an unescaped semicolon")
+	}
+	decoded, err := url.QueryUnescape(text)
+	switch {
+	case err != nil:
+		return "", err
+	case strings.ContainsRune(decoded, 0):
+		return "", InvalidRequest("a NUL byte")
+	case !utf8.ValidString(decoded):
+		return "", InvalidRequest("bytes that are not UTF-8")
+	}
+	return decoded, nil
+}
+
+// Get returns the value of a parameter, empty when it was omitted or had none.
+func (f Form) Get(name string) string {
+	for _, parameter := range f {
+		if parameter.Name == name {
+			return parameter.Value
+		}
+	}
+	return ""
+}
+
+// Has reports whether the parameter was given a value.
+func (f Form) Has(name string) bool { return f.Get(name) != "" }
+
+func (f Form) given(name string) bool {
+	for _, parameter := range f {
+		if parameter.Name == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,311 @@
+package clientauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	strict "github.com/go-jose/go-jose/v4/json"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/store"
+)
+
+// assertionType is the only client_assertion_type (RFC 7523 section 2.2).
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// Limits of an assertion. Real ones stay under two thousand bytes.
+const (
+	maxAssertion = 16 << 10
+	maxJTI       = 256
+	maxKeyID     = 256
+)
+
+// assertionClaims are the claims of a client assertion (RFC 7523 section 3).
+type assertionClaims struct {
+	Issuer   string          `json:"iss"`
+	Subject  string          `json:"sub"`
+	Audience json.RawMessage `json:"aud"`
+	ID       string          `json:"jti"`
+	Expires  *float64        `json:"exp"`
+	IssuedAt *float64        `json:"iat"`
+	NotUntil *float64        `json:"nbf"`
+}
+
+// byPrivateKeyJWT is private_key_jwt: an assertion signed with a key from the
+// client's JWKS.
+func (a *Authenticator) byPrivateKeyJWT(ctx context.Context, client *registration.Client, attempt *Attempt) error {
+	allowed := client.Policy.AssertionAlgs
+	return a.byAssertion(ctx, client, attempt, allowed, func(header jose.Header) ([]any, error) {
+		keys, err := client.Keys.Find(ctx, header.KeyID, header.Algorithm)
+		if err != nil {
+			return nil, err
+		}
+		candidates := make([]any, len(keys))
+		for i := range keys {
+			candidates[i] = keys[i].Key
+		}
+		return candidates, nil
+	})
+}
+
+// secretAlgs are the algorithms of client_secret_jwt.
+var secretAlgs = []string{"HS256", "HS384", "HS512"}
+
+// bySecretJWT is client_secret_jwt: an assertion keyed with the client secret.
+func (a *Authenticator) bySecretJWT(ctx context.Context, client *registration.Client, attempt *Attempt) error {
+	return a.byAssertion(ctx, client, attempt, secretAlgs, func(jose.Header) ([]any, error) {
+		key, err := client.SecretKey()
+		return []any{key}, err
+	})
+}
+
+// byAssertion verifies an assertion, in the order: form, header, key and
+// signature, claims, and last the one-time claim of its jti, so that a stranger
+// cannot spend anybody's.
+func (a *Authenticator) byAssertion(ctx context.Context, client *registration.Client, attempt *Attempt, algs []string, find func(jose.Header) ([]any, error)) error {
+	jws, err := parseAssertion(attempt.Form.Get("client_assertion"))
+	if err != nil {
+		attempt.Event.Fail("client assertion", "a compact JWS", err.Error(), "sign a JWT with one of "+strings.Join(algs, ", "))
+		return failed("malformed assertion: %w", err)
+	}
+	header := jws.Signatures[0].Protected
+	if err := checkHeader(header, client, algs, attempt.Event); err != nil {
+		return err
+	}
+	keys, err := find(header)
+	if err != nil {
+		attempt.Event.Fail("client assertion key", "a registered key", "kid "+oauth.Clip(header.KeyID), err.Error())
+		return failed("key: %w", err)
+	}
+	payload, err := verifyAny(jws, keys)
+	if err != nil {
+		attempt.Event.Fail("client assertion signature", "a signature by a registered key", "one that does not verify", "sign with the private key whose public half is registered")
+		return failed("signature: %w", err)
+	}
+	attempt.Event.Pass("client assertion signature", header.Algorithm, header.Algorithm)
+	var claims assertionClaims
+	if err := strict.Unmarshal(payload, &claims); err != nil {
+		attempt.Event.Fail("client assertion claims", "one JSON object", err.Error(), "send each claim once and with its type")
+		return failed("claims: %w", err)
+	}
+	if err := a.checkClaims(&claims, client, attempt); err != nil {
+		return err
+	}
+	return a.spend(ctx, &claims, client, attempt.Event)
+}
+
+// parseAssertion reads one compact JWS and nothing else; sizes are capped
+// before anything is split or decoded.
+func parseAssertion(assertion string) (*jose.JSONWebSignature, error) {
+	switch {
+	case assertion == "":
+		return nil, errors.New("client_assertion is missing")
+	case len(assertion) > maxAssertion:
+		return nil, fmt.Errorf("it has %d bytes, at most %d are read", len(assertion), maxAssertion)
+	case strings.Count(assertion, ".") == 4:
+		return nil, errors.New("it is encrypted (JWE)")
+	case strings.Count(assertion, ".") != 2:
+		return nil, errors.New("it is no compact JWS")
+	}
+	return jose.ParseSignedCompact(assertion, knownAlgs)
+}
+
+// knownAlgs are read; which of them are accepted is the policy's and the
+// registration's to say, with a reason. "none" is in no list.
+var knownAlgs = []jose.SignatureAlgorithm{
+	jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+	jose.RS256, jose.RS384, jose.RS512, jose.HS256, jose.HS384, jose.HS512,
+}
+
+// checkHeader looks at what the header claims before any key is used. Key
+// references in it (jku, x5u, jwk, x5c) are never followed: the key is the
+// registered one (RFC 8725 section 3.10).
+func checkHeader(header jose.Header, client *registration.Client, algs []string, event *oauth.Event) error {
+	if registered := client.Metadata.TokenEndpointAuthSigningAlg; registered != "" {
+		algs = []string{registered}
+	}
+	if !slices.Contains(algs, header.Algorithm) {
+		event.Fail("client assertion alg", strings.Join(algs, " or "), oauth.Clip(header.Algorithm), "sign with an algorithm the client is registered for")
+		return failed("alg %s is not allowed", header.Algorithm)
+	}
+	if len(header.KeyID) > maxKeyID {
+		event.Fail("client assertion kid", fmt.Sprintf("at most %d bytes", maxKeyID), fmt.Sprintf("%d bytes", len(header.KeyID)), "use the kid of the registered key")
+		return failed("kid is too long")
+	}
+	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != "" && !assertionTyp(typ) {
+		event.Fail("client assertion typ", "JWT or client-authentication+jwt", oauth.Clip(typ), "this is another kind of JWT; make one for client authentication")
+		return failed("typ %q is another kind of JWT", typ)
+	}
+	if header.ExtraHeaders["crit"] != nil || header.ExtraHeaders["b64"] != nil {
+		event.Fail("client assertion header", "no crit and no b64", "one of them", "leave them out: no extension is understood here (RFC 7515 section 4.1.11)")
+		return failed("the header uses an extension")
+	}
+	if header.JSONWebKey != nil || header.ExtraHeaders["jku"] != nil || header.ExtraHeaders["x5u"] != nil {
+		event.Fail("client assertion header", "no jwk, jku or x5u", "one of them", "leave it out: the registered key is used")
+		return failed("the header brings its own key")
+	}
+	return nil
+}
+
+// assertionTyp accepts the generic type and the explicit one of
+// draft-ietf-oauth-rfc7523bis section 4, with or without "application/".
+func assertionTyp(typ string) bool {
+	typ = strings.TrimPrefix(strings.ToLower(typ), "application/")
+	return typ == "jwt" || typ == "client-authentication+jwt"
+}
+
+// verifyAny tries the few candidate keys.
+func verifyAny(jws *jose.JSONWebSignature, keys []any) (payload []byte, err error) {
+	err = errors.New("no key to verify with")
+	for _, key := range keys {
+		if payload, err = jws.Verify(key); err == nil {
+			return payload, nil
+		}
+	}
+	return nil, err
+}
+
+// checkClaims holds the claims against the client, the policy and the clock.
+func (a *Authenticator) checkClaims(claims *assertionClaims, client *registration.Client, attempt *Attempt) error {
+	event := attempt.Event
+	if claims.Issuer != client.ID || claims.Subject != client.ID {
+		event.Fail("client assertion iss and sub", "both "+client.ID, fmt.Sprintf("iss %s, sub %s", claims.Issuer, claims.Subject), "set iss and sub to the client_id (RFC 7523 section 3)")
+		return failed("iss or sub is not the client_id")
+	}
+	if err := a.checkAudience(claims, client, attempt); err != nil {
+		return err
+	}
+	if err := checkTimes(claims, client.Policy, a.Now(), event); err != nil {
+		return err
+	}
+	if claims.ID == "" || len(claims.ID) > maxJTI {
+		event.Fail("client assertion jti", fmt.Sprintf("1 to %d bytes", maxJTI), fmt.Sprintf("%d bytes", len(claims.ID)), "give every assertion a fresh, random jti")
+		return failed("jti is missing or too long")
+	}
+	return nil
+}
+
+// checkAudience applies the policy's rule for aud.
+func (a *Authenticator) checkAudience(claims *assertionClaims, client *registration.Client, attempt *Attempt) error {
+	var one string
+	var several []string
+	if json.Unmarshal(claims.Audience, &one) != nil && json.Unmarshal(claims.Audience, &several) != nil {
+		one, several = "", nil
+	}
+	good, expected := false, "the string "+a.Issuer
+	switch client.Policy.AssertionAudience {
+	case oauth.AudienceIssuer:
+		good = one == a.Issuer
+	case oauth.AudienceEndpoints:
+		expected = a.Issuer + ", the token endpoint or the endpoint called"
+		if one != "" {
+			several = []string{one}
+		}
+		good = slices.ContainsFunc(several, func(aud string) bool {
+			return aud == a.Issuer || slices.Contains(a.TokenEndpoints, aud) || slices.Contains(attempt.Endpoints, aud)
+		})
+	}
+	if !good {
+		presented := oauth.Clip(string(claims.Audience))
+		attempt.Event.Fail("client assertion aud", expected, presented, "set aud to the issuer exactly as discovery spells it, as a single string")
+		return oauth.InvalidClient("aud of the client assertion is not accepted").Because("aud is not accepted under policy %s", client.Policy.Name)
+	}
+	attempt.Event.Pass("client assertion aud", a.Issuer, a.Issuer)
+	return nil
+}
+
+// checkTimes judges exp, nbf and iat by the realm's clock and the policy's skew.
+// RFC 7519 section 2: a NumericDate may have a fraction.
+func checkTimes(claims *assertionClaims, policy *oauth.Policy, clock time.Time, event *oauth.Event) error {
+	now, skew := float64(clock.UnixMilli())/1000, policy.ClockSkew.Seconds()
+	switch {
+	case claims.Expires == nil:
+		event.Fail("client assertion exp", "an exp", "none", "let assertions live for about a minute")
+		return failed("exp is missing")
+	case now >= *claims.Expires+skew:
+		event.Fail("client assertion exp", "in the future", seconds(*claims.Expires-now), "make a new assertion for every request; check the clock")
+		return oauth.InvalidClient("the client assertion has expired").Because("exp is %s", seconds(*claims.Expires-now))
+	case *claims.Expires > now+policy.AssertionLifetime.Seconds()+skew:
+		event.Fail("client assertion exp", fmt.Sprintf("at most %.0f s ahead", policy.AssertionLifetime.Seconds()), seconds(*claims.Expires-now), "let assertions live for about a minute")
+		return oauth.InvalidClient("the client assertion lives too long").Because("exp is %s", seconds(*claims.Expires-now))
+	}
+	if err := notAhead("iat", claims.IssuedAt, now, skew, event); err != nil {
+		return err
+	}
+	if err := notAhead("nbf", claims.NotUntil, now, skew, event); err != nil {
+		return err
+	}
+	event.Pass("client assertion times", "", "")
+	return nil
+}
+
+// notAhead refuses an iat or nbf that lies further ahead than clocks differ.
+func notAhead(name string, when *float64, now, skew float64, event *oauth.Event) error {
+	if when == nil || *when <= now+skew {
+		return nil
+	}
+	event.Fail("client assertion "+name, fmt.Sprintf("at most %.0f s ahead", skew), seconds(*when-now), "set the client's clock")
+	return oauth.InvalidClient("%s of the client assertion is in the future", name).Because("%s is %s", name, seconds(*when-now))
+}
+
+// seconds says how far ahead or behind a time is, for people.
+func seconds(delta float64) string {
+	if delta < 0 {
+		return fmt.Sprintf("%.0f s ago", -delta)
+	}
+	return fmt.Sprintf("%.0f s ahead", delta)
+}
+
+// spend claims the assertion's jti: of any number of requests one wins. The
+// record is the client's own, so nobody can burn another's jti, and it outlives
+// the time in which the assertion would be accepted.
+func (a *Authenticator) spend(ctx context.Context, claims *assertionClaims, client *registration.Client, event *oauth.Event) error {
+	until := time.Unix(int64(math.Ceil(*claims.Expires)), 0).Add(client.Policy.ClockSkew + time.Second)
+	hash := sha256.Sum256([]byte(client.ID + "\x00" + claims.ID))
+	err := a.Assertions.Claim(ctx, string(hash[:]), until)
+	if errors.Is(err, store.ErrExists) {
+		event.Fail("client assertion jti", "one that was not used before", "used before", "make a new assertion for every request")
+		return oauth.InvalidClient("the client assertion was used before").Because("jti is spent")
+	}
+	if err != nil {
+		return oauth.TemporarilyUnavailable().Because("claim jti: %w", err)
+	}
+	event.Pass("client assertion jti", "", "")
+	return nil
+}
+
+// assertionID reads which client an assertion claims to be from, before it is
+// verified; what is read here decides only whose keys it is verified with.
+func assertionID(attempt *Attempt) (string, error) {
+	if kind := attempt.Form.Get("client_assertion_type"); kind != assertionType {
+		attempt.Event.Fail("client_assertion_type", assertionType, oauth.Clip(kind), "send both client_assertion_type and client_assertion")
+		return "", failed("client_assertion_type is not jwt-bearer")
+	}
+	if id := attempt.Form.Get("client_id"); id != "" {
+		return id, nil // compared with iss and sub once the signature is verified
+	}
+	_, rest, _ := strings.Cut(attempt.Form.Get("client_assertion"), ".")
+	encoded, _, _ := strings.Cut(rest, ".")
+	var claims struct {
+		Subject string `json:"sub"`
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err == nil && len(payload) <= maxAssertion {
+		err = strict.Unmarshal(payload, &claims)
+	}
+	if err != nil || claims.Subject == "" {
+		attempt.Event.Fail("client assertion", "a JWT whose sub is the client_id", "none that could be read", "send client_id, or an assertion with iss and sub")
+		return "", failed("the assertion names no client")
+	}
+	return claims.Subject, nil
+}

@@ -1,0 +1,191 @@
+// Package clientauth finds out who the client is. Each method has its file; the
+// steps that all of them need are here, once.
+package clientauth
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/store"
+)
+
+// Authenticator authenticates the clients of one realm.
+type Authenticator struct {
+	Clients *registration.Registry
+	// Trust returns the realm's trusted CAs as they are now.
+	Trust func() *mtls.Trust
+	// Issuer is the issuer identifier.
+	Issuer string
+	// TokenEndpoints are the addresses of the token endpoint and its alias, which
+	// assertions may name as aud under [oauth.AudienceEndpoints].
+	TokenEndpoints []string
+	// MTLSURL is where certificates are asked for; advice names it.
+	MTLSURL string
+	// Assertions remembers spent assertions until they have expired.
+	Assertions store.Claims
+	Now        func() time.Time
+}
+
+// Attempt is what a request presents to say who sends it.
+type Attempt struct {
+	Form          oauth.Form
+	Authorization []string // the Authorization header's values
+	Certificate   *mtls.Presented
+	// Endpoints are the addresses of the endpoint that is called.
+	Endpoints []string
+	Event     *oauth.Event
+}
+
+// Identity is an authenticated client.
+type Identity struct {
+	Client *registration.Client
+	// Certificate is the verified client certificate of the request; nil when
+	// none was presented.
+	Certificate *mtls.Presented
+}
+
+// method authenticates a client that uses it; nil means it has.
+type method func(*Authenticator, context.Context, *registration.Client, *Attempt) error
+
+var methods = map[string]method{
+	oauth.AuthTLS:           (*Authenticator).byCertificate,
+	oauth.AuthSelfSignedTLS: (*Authenticator).bySelfSigned,
+	oauth.AuthPrivateKeyJWT: (*Authenticator).byPrivateKeyJWT,
+	oauth.AuthSecretJWT:     (*Authenticator).bySecretJWT,
+	oauth.AuthSecretBasic:   (*Authenticator).bySecret,
+	oauth.AuthSecretPost:    (*Authenticator).bySecret,
+}
+
+// Authenticate returns the client that sent the request, or the refusal.
+// Nothing is spent unless every check before it passed.
+func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Identity, error) {
+	claimed, err := identify(attempt)
+	if err != nil {
+		return Identity{}, err
+	}
+	event := attempt.Event
+	event.ClaimedID = oauth.Clip(claimed.clientID)
+	client, ok := a.Clients.Get(claimed.clientID)
+	if !ok {
+		event.Fail("client", "a registered client", claimed.clientID,
+			"register the client, or correct client_id; `fapid client list` shows those there are")
+		return Identity{}, failed("no client has this id")
+	}
+	event.Pass("client", client.ID, claimed.clientID)
+	registered := client.Metadata.TokenEndpointAuthMethod
+	if !claimed.uses(registered) {
+		event.Fail("client authentication method", registered, claimed.describe(), methodAdvice[registered])
+		return Identity{}, failed("registered for %s, presented %s", registered, claimed.describe())
+	}
+	event.Pass("client authentication method", registered, registered)
+	event.AuthMethod = registered
+	if err := a.checkCertificate(ctx, client, attempt); err != nil {
+		return Identity{}, err
+	}
+	if err := methods[registered](a, ctx, client, attempt); err != nil {
+		return Identity{}, err
+	}
+	event.ClientID = client.ID
+	return Identity{Client: client, Certificate: attempt.Certificate}, nil
+}
+
+// claim is who the request says it is from, and how it would prove that.
+type claim struct {
+	clientID string
+	// form is what was presented: "basic", "post", "assertion", or "" for at
+	// most a certificate.
+	form        string
+	certificate bool
+}
+
+// uses reports whether what was presented is the registered method's.
+func (c claim) uses(method string) bool {
+	switch method {
+	case oauth.AuthSecretBasic:
+		return c.form == "basic"
+	case oauth.AuthSecretPost:
+		return c.form == "post"
+	case oauth.AuthPrivateKeyJWT, oauth.AuthSecretJWT:
+		return c.form == "assertion"
+	default:
+		return c.form == "" // without a certificate, the method says so itself
+	}
+}
+
+func (c claim) describe() string {
+	switch {
+	case c.form == "basic":
+		return oauth.AuthSecretBasic
+	case c.form == "post":
+		return oauth.AuthSecretPost
+	case c.form == "assertion":
+		return "client_assertion"
+	case c.certificate:
+		return "a client certificate only"
+	}
+	return "no credentials"
+}
+
+var methodAdvice = map[string]string{
+	oauth.AuthTLS:           "send client_id and the certificate, no secret and no assertion, to the address in mtls_endpoint_aliases",
+	oauth.AuthSelfSignedTLS: "send client_id and the certificate, no secret and no assertion, to the address in mtls_endpoint_aliases",
+	oauth.AuthPrivateKeyJWT: "send client_assertion_type and a client_assertion signed with the registered key",
+	oauth.AuthSecretJWT:     "send client_assertion_type and a client_assertion signed with the client secret",
+	oauth.AuthSecretBasic:   "send client_id and client_secret in the Authorization header (HTTP Basic)",
+	oauth.AuthSecretPost:    "send client_id and client_secret in the body",
+}
+
+// identify reads which client the request claims to be from. RFC 6749 section
+// 2.3: a client uses at most one method in a request.
+func identify(attempt *Attempt) (claim, error) {
+	form := attempt.Form
+	claimed := claim{clientID: form.Get("client_id"), certificate: attempt.Certificate != nil}
+	var presented []string
+	if len(attempt.Authorization) > 0 {
+		id, err := basicID(attempt)
+		if err != nil {
+			return claim{}, err
+		}
+		if claimed.clientID != "" && claimed.clientID != id {
+			attempt.Event.Fail("client_id", "one client", "the Authorization header and the body name different ones", "send one client_id")
+			return claim{}, failed("client_id differs between Authorization header and body")
+		}
+		claimed.clientID, claimed.form = id, "basic"
+		presented = append(presented, "Authorization: Basic")
+	}
+	if form.Has("client_secret") {
+		claimed.form = "post"
+		presented = append(presented, "client_secret")
+	}
+	if form.Has("client_assertion") || form.Has("client_assertion_type") {
+		id, err := assertionID(attempt)
+		if err != nil {
+			return claim{}, err
+		}
+		if claimed.clientID == "" {
+			claimed.clientID = id
+		}
+		claimed.form = "assertion"
+		presented = append(presented, "client_assertion")
+	}
+	if len(presented) > 1 {
+		attempt.Event.Fail("client authentication", "one method", strings.Join(presented, " and "), "remove all but one")
+		return claim{}, oauth.InvalidRequest("the request uses more than one client authentication method")
+	}
+	if claimed.clientID == "" {
+		attempt.Event.Fail("client_id", "a client_id", "none", "send client_id, or an assertion whose iss and sub are the client_id")
+		return claim{}, oauth.InvalidClient("the request does not say which client it is from").Because("no client_id")
+	}
+	return claimed, nil
+}
+
+// failed is the one public text for everything that would tell a stranger
+// whether a client exists or which credential was nearly right.
+func failed(format string, args ...any) oauth.Error {
+	return oauth.InvalidClient("client authentication failed").Because("%w", fmt.Errorf(format, args...))
+}

@@ -1,0 +1,39 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Duration is a length of time whose text form is "90s", "10m" or "1h30m".
+type Duration time.Duration
+
+// String is the shortest text form: "10m", not "10m0s".
+func (d Duration) String() string {
+	text := time.Duration(d).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// MarshalText writes the form that [Duration.UnmarshalText] reads.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads a length of time with units; 0 and less are refused,
+// because leaving the key out means the default.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a length of time such as 90s, 10m or 1h30m", text)
+	}
+	if parsed <= 0 {
+		return fmt.Errorf("%s is not a positive length of time", text)
+	}
+	*d = Duration(parsed)
+	return nil
+}

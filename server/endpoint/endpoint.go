@@ -1,0 +1,103 @@
+// Package endpoint stands between HTTP and the features: it routes, reads the
+// request once, gives every request one event, and is the only place that
+// writes an answer or an error.
+package endpoint
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+)
+
+// The listeners a request can arrive on.
+const (
+	Standard = "standard" // server-authenticated TLS; never asks for a certificate
+	MTLS     = "mtls"     // asks for a client certificate; behind mtls_endpoint_aliases
+	Admin    = "admin"    // the operator's, loopback
+)
+
+// MaxBody is the most a request body may hold, in bytes.
+const MaxBody = 64 << 10
+
+// Request is one HTTP request to a feature.
+type Request struct {
+	*http.Request
+	Event *oauth.Event
+	Site  *Site
+	// Listener says where the request came in: Standard, MTLS or Admin.
+	Listener string
+	// Certificate is what the client presented, not yet verified; nil for none.
+	Certificate *mtls.Presented
+	// Form holds the body's parameters where the route asked for them.
+	Form oauth.Form
+	// Path holds the variables of a templated path.
+	Path map[string]string
+}
+
+// Answer is what a handler returns; only this package writes it.
+type Answer struct {
+	Status int         // 0 means 200
+	Header http.Header // added to the answer's headers
+	JSON   any         // written as application/json, unless Body is set
+	Body   []byte
+	Type   string // media type of Body
+}
+
+// Handler serves one route. An error that is no [oauth.Error] is a server_error.
+type Handler func(ctx context.Context, r *Request) (*Answer, error)
+
+// readForm reads the body as a form: RFC 6749 section 3.2 wants the parameters
+// in the body, so a query is refused rather than merged.
+func (r *Request) readForm() error {
+	if r.URL.RawQuery != "" {
+		return oauth.InvalidRequest("parameters belong in the body, not in the URL")
+	}
+	if media := r.Header.Get("Content-Type"); media != formType {
+		parsed, _, err := mime.ParseMediaType(media)
+		if err != nil || parsed != formType {
+			return oauth.InvalidRequest("Content-Type must be %s", formType)
+		}
+	}
+	body, err := r.ReadBody()
+	if err != nil {
+		return err
+	}
+	r.Form, err = oauth.ParseForm(body)
+	return err
+}
+
+const formType = "application/x-www-form-urlencoded"
+
+// ReadBody reads the whole body, at most [MaxBody] bytes.
+func (r *Request) ReadBody() (string, error) {
+	if r.ContentLength > MaxBody {
+		return "", oauth.RequestTooLarge("the body may hold %d bytes", MaxBody)
+	}
+	var body strings.Builder
+	if r.ContentLength > 0 {
+		body.Grow(int(r.ContentLength))
+	}
+	n, err := io.Copy(&body, io.LimitReader(r.Body, MaxBody+1))
+	switch {
+	case err != nil:
+		return "", oauth.InvalidRequest("the body could not be read").Because("%w", err)
+	case n > MaxBody:
+		return "", oauth.RequestTooLarge("the body may hold %d bytes", MaxBody)
+	}
+	return body.String(), nil
+}
+
+// encode gives the answer's body and media type.
+func (a *Answer) encode() ([]byte, string, error) {
+	if a.Body != nil || a.JSON == nil {
+		return a.Body, a.Type, nil
+	}
+	body, err := json.Marshal(a.JSON)
+	return body, "application/json", err
+}

@@ -1,0 +1,207 @@
+package endpoint
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+)
+
+// Router serves the sites of all realms on one listener. gorilla/mux matches the
+// paths; everything that must hold for every request, also for the 404 and the
+// 405 that mux answers by itself, is wrapped around it.
+type Router struct {
+	// Listener is Standard, MTLS or Admin.
+	Listener string
+	// Forwarding takes the client certificate from a trusted proxy's header;
+	// nil refuses every such header.
+	Forwarding *mtls.Forwarding
+	// AnyHost leaves out the comparison of SNI and Host: for plain HTTP.
+	AnyHost bool
+	// Finished is told of every finished request; it must not keep the event.
+	Finished []func(*oauth.Event)
+	// Traces takes the events over.
+	Traces *Traces
+
+	mux   mux.Router
+	exact map[string]*served
+	pool  sync.Pool
+}
+
+// served is one route of one site, and the methods open at its path.
+type served struct {
+	site   *Site
+	routes []Route
+}
+
+// Mount serves a site's routes. Two sites may not claim one path.
+func (ro *Router) Mount(site *Site) error {
+	if ro.exact == nil {
+		ro.exact = map[string]*served{}
+	}
+	for _, route := range site.routes {
+		at := ro.exact[route.Path]
+		if at == nil {
+			at = &served{site: site}
+			ro.exact[route.Path] = at
+			if strings.Contains(route.Path, "{") {
+				ro.mux.Path(route.Path).Handler(at)
+			}
+		}
+		if at.site != site {
+			return &PathTaken{Path: route.Path, Realms: [2]string{at.site.Realm, site.Realm}}
+		}
+		at.routes = append(at.routes, route)
+	}
+	return nil
+}
+
+// PathTaken says that the layouts of two realms collide.
+type PathTaken struct {
+	Path   string
+	Realms [2]string
+}
+
+// Error names the path and both realms.
+func (e *PathTaken) Error() string {
+	return "realms " + e.Realms[0] + " and " + e.Realms[1] + " both serve " + e.Path + "; give one of them another layout"
+}
+
+// ServeHTTP makes served an http.Handler so that mux can return it as a match;
+// the router dispatches by itself and never calls it.
+func (s *served) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+// ServeHTTP serves one request, whatever it is, with one event and one answer.
+func (ro *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	event := ro.begin(r)
+	w.Header().Set("X-Fapid-Trace", event.ID)
+	request := &Request{Request: r, Event: event, Listener: ro.Listener}
+	var route Route
+	defer func() {
+		if fault := recover(); fault != nil {
+			ro.panicked(w, request, fault)
+		}
+		ro.finish(event)
+	}()
+	answer, err := ro.serve(request, &route)
+	ro.write(w, request, &route, answer, err)
+}
+
+// serve runs the checks every request must pass, in order, and then the feature.
+func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
+	if err := ro.admit(r); err != nil {
+		return nil, err
+	}
+	at, path := ro.find(r.Request)
+	if at == nil {
+		return nil, oauth.NotFound("nothing is served at this path").Because("path %s", oauth.Clip(r.URL.Path))
+	}
+	r.Site, r.Path = at.site, path
+	r.Event.Realm = at.site.Realm
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	for _, candidate := range at.routes {
+		r.Event.Endpoint = candidate.Label
+		if !slices.Contains(candidate.Methods, method) {
+			continue
+		}
+		*route = candidate
+		if candidate.Form {
+			if err := r.readForm(); err != nil {
+				return nil, err
+			}
+		}
+		return candidate.Serve(r.Context(), r)
+	}
+	return nil, oauth.MethodNotAllowed("%s is not served here; use %s", printableMethod(method), at.methods())
+}
+
+// admit checks what belongs to the connection rather than to an endpoint.
+func (ro *Router) admit(r *Request) error {
+	forwarded, err := ro.Forwarding.FromRequest(r.Request)
+	if err != nil {
+		return oauth.InvalidRequest("a client certificate header is not accepted from this address").Because("%w", err)
+	}
+	if ro.AnyHost || ro.Forwarding.FromProxy(r.Request) {
+		r.Certificate = forwarded
+	} else {
+		if err := mtls.CheckHost(r.Request); err != nil {
+			return oauth.MisdirectedRequest("Host is not the name this connection was made for").Because("%w", err)
+		}
+		if r.Certificate, err = mtls.FromRequest(r.Request); err != nil {
+			return oauth.InvalidClient("the client certificate is not acceptable").Because("%w", err)
+		}
+	}
+	if r.Certificate != nil {
+		r.Event.Certificate = r.Certificate.Thumbprint
+	}
+	return nil
+}
+
+// find looks the path up: literal paths in a map, because the token path should
+// not pay for every other route's pattern, the rest through mux.
+func (ro *Router) find(r *http.Request) (*served, map[string]string) {
+	if at := ro.exact[r.URL.Path]; at != nil && !strings.Contains(r.URL.Path, "{") {
+		return at, nil
+	}
+	var match mux.RouteMatch
+	if ro.mux.Match(r, &match) && match.MatchErr == nil {
+		if at, ok := match.Handler.(*served); ok {
+			return at, match.Vars
+		}
+	}
+	return nil, nil
+}
+
+func (s *served) methods() string {
+	var all []string
+	for _, route := range s.routes {
+		all = append(all, route.Methods...)
+	}
+	return strings.Join(all, ", ")
+}
+
+// printableMethod keeps a caller's invention out of the answer.
+func printableMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "this method"
+}
+
+func (ro *Router) begin(r *http.Request) *oauth.Event {
+	event, _ := ro.pool.Get().(*oauth.Event)
+	if event == nil {
+		event = &oauth.Event{Checks: make([]oauth.Check, 0, 16)}
+	}
+	event.ID = NewTraceID()
+	event.Time = time.Now()
+	event.Listener = ro.Listener
+	event.Method = oauth.Clip(r.Method)
+	event.Path = oauth.Clip(r.URL.Path)
+	event.Remote = r.RemoteAddr
+	if r.TLS != nil {
+		event.TLS = tlsLabel(r.TLS.Version, r.TLS.CipherSuite)
+	}
+	return event
+}
+
+func (ro *Router) finish(event *oauth.Event) {
+	event.Duration = time.Since(event.Time)
+	for _, observe := range ro.Finished {
+		observe(event)
+	}
+	if old := ro.Traces.Keep(event); old != nil {
+		old.Reset()
+		ro.pool.Put(old)
+	}
+}

@@ -1,0 +1,146 @@
+package endpoint
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Site is one realm's face: features open their routes on it and add their
+// lines to its discovery documents. What is opened is served, and what is
+// served is advertised.
+type Site struct {
+	Realm string
+	// Issuer is the issuer identifier; it may have a path and has no trailing slash.
+	Issuer string
+	// StandardURL and MTLSURL are the bases of the two listeners (scheme, host,
+	// port), without a trailing slash.
+	StandardURL, MTLSURL string
+	// Layout gives each endpoint its path, by metadata name.
+	Layout Layout
+	// Sandbox puts error_uri, the address of the explanation, into errors.
+	Sandbox bool
+	// TraceURL is the operator's base for explanations, "http://localhost:9000".
+	TraceURL string
+	// Now is the realm's clock.
+	Now func() time.Time
+
+	routes   []Route
+	metadata map[string]any
+	aliases  map[string]string
+	document []byte
+}
+
+// Layout maps the metadata name of an endpoint ("token_endpoint") to its path.
+// "{realm}" stands for the realm's name.
+type Layout map[string]string
+
+// Route is one thing a feature serves.
+type Route struct {
+	// Name is the endpoint's metadata name ("token_endpoint"); the layout gives
+	// it a path and discovery lists it. A route without a metadata name has a
+	// Path, and Label names it in events and metrics.
+	Name  string
+	Path  string
+	Label string
+	// Methods it answers; HEAD comes with GET.
+	Methods []string
+	// Aliased puts the endpoint into mtls_endpoint_aliases (RFC 8705 section 5).
+	Aliased bool
+	// Form has the body read as parameters before Serve is called.
+	Form bool
+	// Bearer marks a protected resource: its refusals carry the challenge of
+	// RFC 6750 section 3.
+	Bearer bool
+	// Open marks public documents: they may be cached and read across origins.
+	Open  bool
+	Serve Handler
+}
+
+// Feature is a part of the protocol that installs itself on a realm's site.
+type Feature interface{ Install(*Site) }
+
+// Open serves a route on both listeners.
+func (s *Site) Open(route Route) {
+	if route.Name != "" {
+		route.Path = s.Path(route.Name)
+		route.Label = route.Name
+		s.Publish(route.Name, s.StandardURL+route.Path)
+		if route.Aliased {
+			if s.aliases == nil {
+				s.aliases = map[string]string{}
+			}
+			s.aliases[route.Name] = s.MTLSURL + route.Path
+		}
+	}
+	s.routes = append(s.routes, route)
+}
+
+// Path gives an endpoint its path by the realm's layout.
+func (s *Site) Path(name string) string {
+	path, ok := s.Layout[name]
+	if !ok {
+		panic(fmt.Sprintf("endpoint: the layout of realm %s has no %s", s.Realm, name))
+	}
+	return strings.ReplaceAll(path, "{realm}", s.Realm)
+}
+
+// URLs gives the addresses of an endpoint: standard and, where aliased, mTLS.
+func (s *Site) URLs(name string) []string {
+	urls := []string{}
+	if address, ok := s.metadata[name].(string); ok {
+		urls = append(urls, address)
+	}
+	if address, ok := s.aliases[name]; ok {
+		urls = append(urls, address)
+	}
+	return urls
+}
+
+// Publish states a member of the discovery documents.
+func (s *Site) Publish(name string, value any) {
+	if s.metadata == nil {
+		s.metadata = map[string]any{}
+	}
+	s.metadata[name] = value
+}
+
+// PublishOneOf adds values to a list of the discovery documents.
+func (s *Site) PublishOneOf(name string, values ...string) {
+	list, _ := s.metadata[name].([]string)
+	for _, value := range values {
+		if !slices.Contains(list, value) {
+			list = append(list, value)
+		}
+	}
+	s.Publish(name, list)
+}
+
+// Finish writes the discovery document from what the features opened and
+// published, and serves it where OpenID Connect Discovery section 4 and RFC 8414
+// section 3.1 look for it. Nothing is opened after it.
+func (s *Site) Finish() error {
+	issuer, err := url.Parse(s.Issuer)
+	if err != nil {
+		return fmt.Errorf("issuer of realm %s: %w", s.Realm, err)
+	}
+	s.Publish("issuer", s.Issuer)
+	if len(s.aliases) > 0 {
+		s.Publish("mtls_endpoint_aliases", s.aliases)
+	}
+	if s.document, err = json.MarshalIndent(s.metadata, "", "  "); err != nil {
+		return fmt.Errorf("discovery of realm %s: %w", s.Realm, err)
+	}
+	path := strings.TrimSuffix(issuer.Path, "/")
+	for label, where := range map[string]string{
+		"openid-configuration":       path + "/.well-known/openid-configuration",
+		"oauth-authorization-server": "/.well-known/oauth-authorization-server" + path,
+	} {
+		s.Open(Route{Path: where, Label: label, Methods: []string{http.MethodGet}, Open: true, Serve: s.discover})
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package endpoint
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/fapid/fapid/oauth"
+)
+
+// errorBody is the wire form of a refusal (RFC 6749 section 5.2).
+type errorBody struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description,omitempty"`
+	URI         string `json:"error_uri,omitempty"`
+}
+
+// write sends the answer or, if there is an error, the refusal. Nothing else in
+// the server writes to a client.
+func (ro *Router) write(w http.ResponseWriter, r *Request, route *Route, answer *Answer, err error) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store") // RFC 6749 section 5.1
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Referrer-Policy", "no-referrer")
+	if route.Open {
+		header.Set("Access-Control-Allow-Origin", "*")
+	}
+	var body []byte
+	var media string
+	if err == nil {
+		if body, media, err = answer.encode(); err == nil {
+			for name, values := range answer.Header {
+				header[name] = values
+			}
+		}
+	}
+	status := http.StatusOK
+	if err != nil {
+		refusal := oauth.AsError(err)
+		status = refusal.Status
+		body, media = ro.refuse(header, r, route, refusal)
+	} else if answer.Status != 0 {
+		status = answer.Status
+	}
+	r.Event.Status = status
+	if media != "" {
+		header.Set("Content-Type", media)
+	}
+	if len(body) > 0 {
+		header.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the client is gone; there is nobody to tell
+	}
+}
+
+// refuse writes the refusal into event and headers and returns its body.
+func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal oauth.Error) ([]byte, string) {
+	event := r.Event
+	event.Error, event.Description, event.Reason = refusal.Code, refusal.Description, oauth.Clip(refusal.Reason)
+	problem := errorBody{Error: refusal.Code, Description: refusal.Description}
+	if r.Site != nil && r.Site.Sandbox {
+		problem.URI = r.Site.TraceURL + "/traces/" + event.ID
+	}
+	switch {
+	case route.Bearer:
+		header.Set("WWW-Authenticate", bearerChallenge(r.Site.Issuer, refusal, problem.URI))
+	case refusal.Code == oauth.CodeInvalidClient && r.Header.Get("Authorization") != "":
+		// RFC 6749 section 5.2: answer with the scheme the client used.
+		header.Set("WWW-Authenticate", `Basic realm="`+r.issuer()+`"`)
+	case refusal.Status == http.StatusMethodNotAllowed:
+		if at, _ := ro.find(r.Request); at != nil {
+			header.Set("Allow", at.methods())
+		}
+	}
+	if refusal.Status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", "1")
+	}
+	answer := Answer{JSON: problem}
+	body, media, err := answer.encode()
+	if err != nil {
+		return []byte(`{"error":"server_error"}`), "application/json"
+	}
+	return body, media
+}
+
+// bearerChallenge is the challenge of RFC 6750 section 3: no error code when
+// the request carried no token at all.
+func bearerChallenge(issuer string, refusal oauth.Error, uri string) string {
+	var challenge strings.Builder
+	challenge.WriteString(`Bearer realm="` + issuer + `"`)
+	if refusal.Code == oauth.CodeInvalidToken || refusal.Code == oauth.CodeInsufficientScope || refusal.Code == oauth.CodeInvalidRequest {
+		if refusal.Description != "" {
+			challenge.WriteString(`, error="` + refusal.Code + `", error_description="` + refusal.Description + `"`)
+		}
+		if uri != "" {
+			challenge.WriteString(`, error_uri="` + uri + `"`)
+		}
+	}
+	return challenge.String()
+}
+
+func (r *Request) issuer() string {
+	if r.Site == nil {
+		return "fapid"
+	}
+	return r.Site.Issuer
+}
+
+// panicked turns a panic into a server_error; the reason stays in the trace.
+func (ro *Router) panicked(w http.ResponseWriter, r *Request, fault any) {
+	if fault == http.ErrAbortHandler {
+		panic(fault)
+	}
+	err := oauth.ServerError().Because("panic: %v", fault)
+	ro.write(w, r, &Route{}, nil, err)
+}
+
+// NewTraceID makes an identifier of 64 random bits, in hex.
+func NewTraceID() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(id[:])
+}
+
+// tlsLabel names a connection's protocol version and suite without allocating
+// for the combinations the listeners offer.
+func tlsLabel(version, suite uint16) string {
+	if label, ok := tlsLabels[[2]uint16{version, suite}]; ok {
+		return label
+	}
+	return tls.VersionName(version) + ", " + tls.CipherSuiteName(suite)
+}
+
+var tlsLabels = func() map[[2]uint16]string {
+	labels := map[[2]uint16]string{}
+	for _, suite := range tls.CipherSuites() {
+		for _, version := range suite.SupportedVersions {
+			labels[[2]uint16{version, suite.ID}] = tls.VersionName(version) + ", " + suite.Name
+		}
+	}
+	return labels
+}()

@@ -1,0 +1,76 @@
+package server
+
+import (
+	"slices"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/bank"
+	"github.com/fapid/fapid/server/clientauth"
+	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/flow"
+	"github.com/fapid/fapid/store"
+)
+
+// grants are the grant types served; adding one is a file in flow and a line here.
+func grants() []flow.Grant {
+	return []flow.Grant{
+		flow.ClientCredentials{},
+	}
+}
+
+// servedGrant reports whether a client may be registered for a grant type.
+func servedGrant(grantType string) bool {
+	return slices.ContainsFunc(grants(), func(grant flow.Grant) bool { return grant.Type() == grantType })
+}
+
+// features are the table of contents: what is listed is served, and what is
+// served is advertised.
+func (r *realm) features(s *Server) []endpoint.Feature {
+	clients := &flow.Clients{Methods: r.authMethods(), Algs: r.assertionAlgs()}
+	list := []endpoint.Feature{
+		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: grants(), Audience: oauth.Audience{r.config.Audience}, Scope: r.config.Scopes},
+		&flow.Introspect{Clients: clients, Issuer: r.issuer},
+		&flow.Revoke{Clients: clients, Issuer: r.issuer},
+		&flow.JWKS{Keys: r.keys},
+		&bank.Bank{Issuer: r.issuer, Audience: r.config.Audience, Trust: r.trust.Load, Now: r.now, Users: s.users},
+	}
+	if r.name == s.order[0] && s.ca != nil {
+		list = append(list, &flow.CRL{List: s.ca.CRL})
+	}
+	clients.Authenticator = &clientauth.Authenticator{
+		Clients:    r.clients,
+		Trust:      r.trust.Load,
+		Issuer:     r.config.Issuer,
+		MTLSURL:    r.site.MTLSURL,
+		Assertions: store.Claims{Store: s.store, Name: r.name + "/client-assertion"},
+		Now:        r.now,
+		TokenEndpoints: []string{
+			r.site.StandardURL + r.site.Path("token_endpoint"),
+			r.site.MTLSURL + r.site.Path("token_endpoint"),
+		},
+	}
+	return list
+}
+
+// authMethods are the client authentication methods of all the realm's policies.
+func (r *realm) authMethods() []string {
+	return r.collect(func(policy *oauth.Policy) []string { return policy.AuthMethods })
+}
+
+// assertionAlgs are the client assertion algorithms of all the realm's policies.
+func (r *realm) assertionAlgs() []string {
+	return r.collect(func(policy *oauth.Policy) []string { return policy.AssertionAlgs })
+}
+
+// collect gathers a list over the realm's policies, in order, without repeats.
+func (r *realm) collect(list func(*oauth.Policy) []string) []string {
+	var all []string
+	for _, name := range append([]string{r.config.Policy}, r.config.Policies...) {
+		for _, value := range list(r.policies[name]) {
+			if !slices.Contains(all, value) {
+				all = append(all, value)
+			}
+		}
+	}
+	return all
+}

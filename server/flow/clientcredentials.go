@@ -1,0 +1,31 @@
+package flow
+
+import (
+	"context"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/token"
+)
+
+// ClientCredentials is the client credentials grant (RFC 6749 section 4.4): the
+// client acts for itself, so it is the subject (RFC 9068 section 2.2).
+type ClientCredentials struct{}
+
+// Type is the grant_type.
+func (ClientCredentials) Type() string { return "client_credentials" }
+
+// Redeem grants the requested scope, or all the client is registered for when
+// it asks for none (RFC 6749 section 3.3).
+func (ClientCredentials) Redeem(_ context.Context, r *Redemption) (token.Authorization, error) {
+	client := r.Client.Client
+	scope := r.Scope
+	if len(scope) == 0 {
+		scope = client.Scope
+	}
+	if missing, any := client.Scope.Missing(scope); any {
+		r.Event.Fail("scope", client.Scope.String(), missing, "ask only for scopes the client is registered for")
+		return token.Authorization{}, oauth.InvalidScope("the client is not registered for every requested scope").Because("scope %s", missing)
+	}
+	r.Event.Pass("scope", client.Metadata.Scope, r.Form.Get("scope"))
+	return token.Authorization{Subject: client.ID, Scope: scope}, nil
+}

@@ -1,0 +1,138 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"mime"
+	"strings"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/clientauth"
+	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/token"
+)
+
+// Introspect is token introspection, plain (RFC 7662) and signed (RFC 9701).
+type Introspect struct {
+	Clients *Clients
+	Issuer  *token.Issuer
+}
+
+// Install opens the introspection endpoint.
+func (i *Introspect) Install(site *endpoint.Site) {
+	i.Clients.open(site, "introspection_endpoint", i.serve)
+	site.PublishOneOf("introspection_signing_alg_values_supported", token.Algs...)
+}
+
+// introspection is the answer (RFC 7662 section 2.2). Inactive means nothing
+// else: no claim of a token that is not good, or not the caller's, gets out.
+type introspection struct {
+	Active       bool                `json:"active"`
+	Scope        string              `json:"scope,omitempty"`
+	ClientID     string              `json:"client_id,omitempty"`
+	TokenType    string              `json:"token_type,omitempty"`
+	Expires      int64               `json:"exp,omitempty"`
+	IssuedAt     int64               `json:"iat,omitempty"`
+	Subject      string              `json:"sub,omitempty"`
+	Audience     oauth.Audience      `json:"aud,omitempty"`
+	Issuer       string              `json:"iss,omitempty"`
+	ID           string              `json:"jti,omitempty"`
+	Confirmation *oauth.Confirmation `json:"cnf,omitempty"`
+}
+
+// signedIntrospection are the claims of a signed answer (RFC 9701 section 5).
+type signedIntrospection struct {
+	Issuer        string         `json:"iss"`
+	Audience      string         `json:"aud"` // the caller
+	IssuedAt      int64          `json:"iat"`
+	Introspection *introspection `json:"token_introspection"`
+}
+
+const signedIntrospectionType = "application/token-introspection+jwt"
+
+func (i *Introspect) serve(ctx context.Context, r *endpoint.Request, identity clientauth.Identity) (*endpoint.Answer, error) {
+	presented := r.Form.Get("token")
+	if presented == "" {
+		return nil, oauth.InvalidRequest("token is missing")
+	}
+	report, err := i.examine(ctx, presented, identity, r.Event)
+	if err != nil {
+		return nil, err
+	}
+	alg := identity.Client.Metadata.IntrospectionSignedResponseAlg
+	if alg == "" && !acceptsSigned(r.Header.Values("Accept")) {
+		return &endpoint.Answer{JSON: report}, nil
+	}
+	if alg == "" {
+		alg = identity.Client.TokenAlg
+	}
+	compact, err := i.Issuer.SignIntrospection(alg, &signedIntrospection{
+		Issuer: i.Issuer.ID, Audience: identity.Client.ID, IssuedAt: i.Issuer.Now().Unix(), Introspection: report,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &endpoint.Answer{Body: []byte(compact), Type: signedIntrospectionType}, nil
+}
+
+// examine says what the caller may know of the token. A refusal of the token is
+// an answer here; a failure of the store is not.
+func (i *Introspect) examine(ctx context.Context, presented string, identity clientauth.Identity, event *oauth.Event) (*introspection, error) {
+	claims, err := i.Issuer.Verify(ctx, presented, event)
+	if err != nil {
+		var refusal oauth.Error
+		if errors.As(err, &refusal) {
+			return &introspection{}, nil
+		}
+		return nil, err
+	}
+	if !mayIntrospect(claims, identity, event) {
+		return &introspection{}, nil
+	}
+	return &introspection{
+		Active:       true,
+		Scope:        claims.Scope,
+		ClientID:     claims.ClientID,
+		TokenType:    "Bearer",
+		Expires:      claims.Expires,
+		IssuedAt:     claims.IssuedAt,
+		Subject:      claims.Subject,
+		Audience:     claims.Audience,
+		Issuer:       claims.Issuer,
+		ID:           claims.ID,
+		Confirmation: claims.Confirmation,
+	}, nil
+}
+
+// mayIntrospect: a token is the business of the API it is meant for and of the
+// client it was issued to. That client must hold what the token is bound to: on
+// a connection with another certificate its token is not active.
+func mayIntrospect(claims *token.Claims, identity clientauth.Identity, event *oauth.Event) bool {
+	caller := identity.Client.ID
+	if claims.Audience.Has(caller) {
+		event.Pass("introspection audience", caller, caller)
+		return true
+	}
+	if claims.ClientID != caller {
+		event.Fail("introspection audience", "a caller named in aud, or the token's own client", caller, "introspect with the client of the API the token is meant for")
+		return false
+	}
+	if bound := claims.Confirmation; bound != nil && identity.Certificate != nil && identity.Certificate.Thumbprint != bound.CertificateThumbprint {
+		event.Fail("token binding", bound.CertificateThumbprint, identity.Certificate.Thumbprint, "use the certificate the token was issued to")
+		return false
+	}
+	event.Pass("introspection audience", claims.ClientID, caller)
+	return true
+}
+
+// acceptsSigned reports whether the Accept header asks for RFC 9701.
+func acceptsSigned(accept []string) bool {
+	for _, line := range accept {
+		for part := range strings.SplitSeq(line, ",") {
+			if media, _, err := mime.ParseMediaType(part); err == nil && media == signedIntrospectionType {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,116 @@
+package flow
+
+import (
+	"context"
+	"strings"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/binding"
+	"github.com/fapid/fapid/server/clientauth"
+	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/token"
+)
+
+// Token is the token endpoint (RFC 6749 section 3.2): the one pipeline every
+// grant passes.
+type Token struct {
+	Clients *Clients
+	Issuer  *token.Issuer
+	Grants  []Grant
+	// Audience is the aud of tokens that ask for no other.
+	Audience oauth.Audience
+	// Scope is what the realm offers.
+	Scope oauth.Scope
+}
+
+// Grant is one way to a token. It establishes who may have it for what; client
+// authentication, binding, audience and signing are the pipeline's.
+type Grant interface {
+	// Type is the grant_type.
+	Type() string
+	// Redeem checks and, last of all, spends what the client brought. It
+	// returns an [oauth.Error] for every refusal.
+	Redeem(ctx context.Context, r *Redemption) (token.Authorization, error)
+}
+
+// Redemption is what a grant may look at.
+type Redemption struct {
+	Client clientauth.Identity
+	Form   oauth.Form
+	Event  *oauth.Event
+	// Scope is the requested scope, parsed; empty when none was asked for.
+	Scope oauth.Scope
+}
+
+// Install opens the token endpoint and lists its grants.
+func (t *Token) Install(site *endpoint.Site) {
+	t.Clients.open(site, "token_endpoint", t.serve)
+	for _, grant := range t.Grants {
+		site.PublishOneOf("grant_types_supported", grant.Type())
+	}
+	listed(site, t.Scope)
+	site.Publish("tls_client_certificate_bound_access_tokens", true) // RFC 8705 section 3.3
+}
+
+// answer is a successful response (RFC 6749 section 5.1).
+type answer struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"` // seconds
+	Scope       string `json:"scope,omitempty"`
+}
+
+// serve is the pipeline. What a grant spends is spent before anything is
+// signed, so that no token exists for a proof that was used twice.
+func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clientauth.Identity) (*endpoint.Answer, error) {
+	grant, err := t.grant(r, identity)
+	if err != nil {
+		return nil, err
+	}
+	scope, err := oauth.ParseScope(r.Form.Get("scope"))
+	if err != nil {
+		return nil, err
+	}
+	confirmation, err := binding.Bind(identity.Client, identity.Certificate, r.Event)
+	if err != nil {
+		return nil, err
+	}
+	authorization, err := grant.Redeem(ctx, &Redemption{Client: identity, Form: r.Form, Event: r.Event, Scope: scope})
+	if err != nil {
+		return nil, err
+	}
+	authorization.Client = identity.Client
+	authorization.Confirmation = confirmation
+	if len(authorization.Audience) == 0 {
+		authorization.Audience = t.Audience
+	}
+	compact, expiresIn, err := t.Issuer.Issue(&authorization)
+	if err != nil {
+		return nil, err
+	}
+	return &endpoint.Answer{JSON: &answer{
+		AccessToken: compact, TokenType: "Bearer", ExpiresIn: expiresIn, Scope: authorization.Scope.String(),
+	}}, nil
+}
+
+// grant finds the grant that was asked for, if this client may use it.
+func (t *Token) grant(r *endpoint.Request, identity clientauth.Identity) (Grant, error) {
+	wanted := r.Form.Get("grant_type")
+	if wanted == "" {
+		return nil, oauth.InvalidRequest("grant_type is missing")
+	}
+	for _, grant := range t.Grants {
+		if grant.Type() != wanted {
+			continue
+		}
+		r.Event.GrantType = grant.Type()
+		if !identity.Client.MayUse(wanted) {
+			r.Event.Fail("grant type", strings.Join(identity.Client.Metadata.GrantTypes, ", "), wanted, "add the grant to the client's grant_types")
+			return nil, oauth.UnauthorizedClient("the client is not registered for this grant_type")
+		}
+		r.Event.Pass("grant type", wanted, wanted)
+		return grant, nil
+	}
+	r.Event.Fail("grant type", "one of grant_types_supported", wanted, "see discovery")
+	return nil, oauth.UnsupportedGrantType("this grant_type is not served here")
+}

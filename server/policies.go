@@ -1,0 +1,61 @@
+package server
+
+import (
+	"time"
+
+	"github.com/fapid/fapid/oauth"
+)
+
+// policies are the built-in security profiles. A realm names the one its
+// clients get by default; a client may name another that the realm allows.
+var policies = map[string]oauth.Policy{
+	// FAPI 2.0 Security Profile Final.
+	"fapi2": {
+		AuthMethods:            []string{oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT},
+		AssertionAlgs:          []string{"PS256", "ES256", "EdDSA"},
+		AssertionAudience:      oauth.AudienceIssuer,
+		AssertionLifetime:      10 * time.Minute,
+		ClockSkew:              30 * time.Second,
+		SenderConstrained:      true,
+		TokenAlgs:              []string{"ES256", "PS256", "EdDSA"},
+		AccessTokenLifetime:    5 * time.Minute,
+		MaxAccessTokenLifetime: time.Hour,
+	},
+	// FAPI 1.0 Advanced Final: PS256 and ES256 only, aud as OpenID Connect has it.
+	"fapi1-advanced": {
+		AuthMethods:            []string{oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT},
+		AssertionAlgs:          []string{"PS256", "ES256"},
+		AssertionAudience:      oauth.AudienceEndpoints,
+		AssertionLifetime:      time.Hour,
+		ClockSkew:              30 * time.Second,
+		SenderConstrained:      true,
+		TokenAlgs:              []string{"ES256", "PS256"},
+		AccessTokenLifetime:    10 * time.Minute,
+		MaxAccessTokenLifetime: time.Hour,
+	},
+	// OAuth 2.0 with strong clients but free choice: what most sandboxes run.
+	"sandbox": {
+		AuthMethods:            []string{oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT},
+		AssertionAlgs:          []string{"PS256", "ES256", "EdDSA"},
+		AssertionAudience:      oauth.AudienceEndpoints,
+		AssertionLifetime:      time.Hour,
+		ClockSkew:              30 * time.Second,
+		TokenAlgs:              []string{"ES256", "PS256", "EdDSA"},
+		AccessTokenLifetime:    10 * time.Minute,
+		MaxAccessTokenLifetime: 24 * time.Hour,
+	},
+	// Plain OAuth 2.0, client secrets included.
+	"oauth2": {
+		AuthMethods: []string{
+			oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT,
+			oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthSecretJWT,
+		},
+		AssertionAlgs:          []string{"PS256", "ES256", "EdDSA", "RS256"},
+		AssertionAudience:      oauth.AudienceEndpoints,
+		AssertionLifetime:      time.Hour,
+		ClockSkew:              30 * time.Second,
+		TokenAlgs:              []string{"ES256", "PS256", "EdDSA"},
+		AccessTokenLifetime:    10 * time.Minute,
+		MaxAccessTokenLifetime: 24 * time.Hour,
+	},
+}

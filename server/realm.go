@@ -1,0 +1,277 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server/admin"
+	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/token"
+	"github.com/fapid/fapid/store"
+)
+
+// realm is one running issuer: its own keys, clients, trust and clock.
+type realm struct {
+	name   string
+	config *Realm
+	now    func() time.Time
+
+	clients *registration.Registry
+	keys    *token.Keyring
+	issuer  *token.Issuer
+	site    *endpoint.Site
+
+	trust     atomic.Pointer[mtls.Trust]
+	ca        *certs.Authority // nil unless the realm trusts the sandbox CA
+	crls      []*certs.CRLFile
+	caFiles   []string
+	caStamps  []time.Time
+	policies  map[string]*oauth.Policy
+	sandboxed bool // accepts public test keys: only under `fapid dev`
+}
+
+// openRealm loads a realm from the store and installs its features.
+func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
+	config := s.config.Realms[name]
+	r := &realm{name: name, config: config, now: s.options.Now, policies: map[string]*oauth.Policy{}, sandboxed: s.options.AllowTestKeys}
+	for _, policy := range append([]string{config.Policy}, config.Policies...) {
+		row, ok := s.config.Policy(policy)
+		if !ok {
+			return nil, fmt.Errorf("realm %s: no policy %q", name, policy)
+		}
+		r.policies[policy] = row
+	}
+	if err := r.openTrust(s); err != nil {
+		return nil, fmt.Errorf("realm %s: %w", name, err)
+	}
+	sealer, err := store.NewSealer(s.master, name+"/secrets")
+	if err != nil {
+		return nil, fmt.Errorf("realm %s: %w", name, err)
+	}
+	if err := r.openKeys(ctx, s, sealer); err != nil {
+		return nil, err
+	}
+	if err := r.openClients(ctx, s, sealer); err != nil {
+		return nil, err
+	}
+	r.issuer = &token.Issuer{
+		ID:                 config.Issuer,
+		Keys:               r.keys,
+		Now:                r.now,
+		Revoked:            store.Table[struct{}]{Store: s.store, Name: name + "/revoked-token", Now: r.now},
+		Client:             r.clients.Get,
+		CertificateRevoked: r.certificateRevoked,
+		Signed:             s.metrics.ObserveSigning,
+	}
+	r.site = &endpoint.Site{
+		Realm:       name,
+		Issuer:      config.Issuer,
+		StandardURL: s.config.Listeners.Standard.URL,
+		MTLSURL:     s.config.Listeners.MTLS.URL,
+		Layout:      layouts[config.Layout],
+		Sandbox:     config.Sandbox,
+		TraceURL:    s.config.Listeners.Admin.URL,
+		Now:         r.now,
+	}
+	for _, feature := range r.features(s) {
+		feature.Install(r.site)
+	}
+	return r, r.site.Finish()
+}
+
+func (r *realm) openKeys(ctx context.Context, s *Server, sealer *store.Sealer) (err error) {
+	var longest time.Duration
+	for _, policy := range r.policies {
+		longest = max(longest, policy.MaxAccessTokenLifetime)
+	}
+	r.keys, err = token.OpenKeyring(ctx, token.KeyringConfig{
+		Realm: r.name, Store: s.store, Sealer: sealer, Now: r.now,
+		LongestToken: longest, AllowTestKeys: r.sandboxed,
+	})
+	return err
+}
+
+func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer) (err error) {
+	roots, err := readCertificates(s.path, r.config.JWKS.CAs)
+	if err != nil {
+		return fmt.Errorf("realm %s: jwks.cas: %w", r.name, err)
+	}
+	r.clients, err = registration.Open(ctx, registration.Config{
+		Realm:         r.name,
+		Store:         s.store,
+		Sealer:        sealer,
+		Policies:      func(name string) (*oauth.Policy, bool) { policy, ok := r.policies[name]; return policy, ok },
+		DefaultPolicy: r.config.Policy,
+		Scopes:        r.config.Scopes,
+		Grants:        servedGrant,
+		Fetch:         registration.NewFetcher(registration.FetchConfig{AllowPrivate: r.config.JWKS.AllowPrivate, Roots: roots}),
+		Now:           r.now,
+		AllowTestKeys: r.sandboxed,
+	})
+	if err != nil {
+		return fmt.Errorf("clients of realm %s: %w", r.name, err)
+	}
+	return nil
+}
+
+// operated is what the operator's listener shows of the realm.
+func (r *realm) operated() admin.Realm {
+	return admin.Realm{
+		Name: r.name, Issuer: r.config.Issuer, Sandbox: r.config.Sandbox,
+		Clients: r.clients, Keys: r.keys, Discovery: r.site.Discovery,
+	}
+}
+
+// openTrust reads the realm's CAs and CRLs. A file that is missing, empty or no
+// certificate stops the start: a realm that trusts nobody by accident, or
+// everybody, is not a realm.
+func (r *realm) openTrust(s *Server) error {
+	if r.config.Trust.SandboxCA {
+		r.ca = s.ca
+	}
+	for _, file := range r.config.Trust.CAs {
+		r.caFiles = append(r.caFiles, s.path(file))
+	}
+	r.caStamps = stamps(r.caFiles)
+	trust, err := r.buildTrust()
+	if err != nil {
+		return err
+	}
+	r.trust.Store(trust)
+	issuers, err := readCertificates(s.path, r.config.Trust.CAs)
+	if err != nil {
+		return err
+	}
+	for _, file := range r.config.Trust.CRLs {
+		crl, err := certs.LoadCRLFile(certs.CRLFileConfig{Path: s.path(file), Issuers: issuers, Now: r.now})
+		if err != nil {
+			return err
+		}
+		r.crls = append(r.crls, crl)
+	}
+	return nil
+}
+
+// buildTrust makes a new trust from the files as they are now.
+func (r *realm) buildTrust() (*mtls.Trust, error) {
+	config := mtls.TrustConfig{Revoked: r.revoked}
+	if r.ca != nil {
+		config.Roots = append(config.Roots, r.ca.Root())
+		config.Intermediates = append(config.Intermediates, r.ca.Issuing())
+	}
+	for _, file := range r.caFiles {
+		list, err := readCertificates(nil, []string{file})
+		if err != nil {
+			return nil, err
+		}
+		for _, certificate := range list {
+			if certificate.CheckSignatureFrom(certificate) == nil {
+				config.Roots = append(config.Roots, certificate)
+			} else {
+				config.Intermediates = append(config.Intermediates, certificate)
+			}
+		}
+	}
+	return mtls.NewTrust(config)
+}
+
+// refresh takes up changed CA files. A bad file changes nothing but the log.
+func (r *realm) refresh() {
+	now := stamps(r.caFiles)
+	for i, stamp := range now {
+		if stamp.Equal(r.caStamps[i]) {
+			continue
+		}
+		r.caStamps = now
+		trust, err := r.buildTrust()
+		if err != nil {
+			slog.Error("a changed CA file was not taken up; the old CAs stay trusted", "realm", r.name, "error", err.Error())
+			return
+		}
+		r.trust.Store(trust)
+		slog.Info("the trusted CAs were read again", "realm", r.name)
+		return
+	}
+}
+
+// revoked asks our own CA and every configured CRL.
+func (r *realm) revoked(leaf, issuer *x509.Certificate) (mtls.Revocation, bool) {
+	if r.ca != nil {
+		if revocation, yes := r.ca.Revoked(leaf, issuer); yes {
+			return revocation, true
+		}
+	}
+	for _, crl := range r.crls {
+		if revocation, yes := crl.Revoked(leaf, issuer); yes {
+			return revocation, true
+		}
+	}
+	return mtls.Revocation{}, false
+}
+
+// certificateRevoked reports whether our CA has revoked the certificate with
+// this x5t#S256.
+func (r *realm) certificateRevoked(thumbprint string) bool {
+	return r.ca != nil && r.ca.RevokedThumbprint(thumbprint)
+}
+
+// stamps are the files' modification times; a missing file has the zero time.
+func stamps(files []string) []time.Time {
+	times := make([]time.Time, len(files))
+	for i, file := range files {
+		if state, err := os.Stat(file); err == nil {
+			times[i] = state.ModTime()
+		}
+	}
+	return times
+}
+
+// readCertificates reads PEM files with at least one certificate each.
+func readCertificates(path func(string) string, files []string) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for _, file := range files {
+		if path != nil {
+			file = path(file)
+		}
+		text, err := os.ReadFile(filepath.Clean(file))
+		if err != nil {
+			return nil, err
+		}
+		found, err := parseCertificates(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+func parseCertificates(text []byte) ([]*x509.Certificate, error) {
+	var found []*x509.Certificate
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, certificate)
+	}
+	if len(found) == 0 {
+		return nil, errors.New("there is no PEM certificate in it")
+	}
+	return found, nil
+}

@@ -1,0 +1,172 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/admin"
+	"github.com/fapid/fapid/server/endpoint"
+)
+
+// Limits of a connection: a tester's request takes milliseconds, so whoever
+// needs longer is slow on purpose.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	drainTimeout      = 10 * time.Second
+)
+
+// Serve listens on all doors, calls started once they are open, and serves
+// until ctx ends; requests in flight are then finished, for up to ten seconds.
+func (s *Server) Serve(ctx context.Context, started func()) error {
+	servers, err := s.listenAll(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.announce(); err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(s.path(addressFile)) }()
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go s.maintain(background)
+
+	failed := make(chan error, len(servers))
+	for _, door := range servers {
+		go func() { failed <- door.server.Serve(door.listener) }()
+	}
+	started()
+	select {
+	case err = <-failed:
+	case <-s.store.Failed():
+		err = errors.New("the store failed to write; nothing more is accepted")
+	case <-ctx.Done():
+	}
+	return errors.Join(err, shutdown(context.WithoutCancel(ctx), servers))
+}
+
+// door is one listener with its HTTP server.
+type door struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+func (s *Server) listenAll(ctx context.Context) (doors []door, err error) {
+	defer func() {
+		if err != nil {
+			for _, door := range doors {
+				_ = door.listener.Close()
+			}
+		}
+	}()
+	listeners := s.config.Listeners
+	for _, at := range []struct {
+		config Listener
+		flag   string
+		router *endpoint.Router
+	}{
+		{listeners.Standard, "port", s.standard},
+		{listeners.MTLS, "mtls-port", s.mtls},
+		{listeners.Admin, "admin-port", s.admin},
+	} {
+		listener, err := listen(ctx, at.config.Address, at.flag)
+		if err != nil {
+			return doors, err
+		}
+		server := &http.Server{
+			Handler:           at.router,
+			ReadHeaderTimeout: readHeaderTimeout,
+			ReadTimeout:       readTimeout,
+			WriteTimeout:      writeTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeaderBytes,
+			ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
+		}
+		if at.router != s.admin {
+			config := mtls.ServerConfig(s.certs, at.router == s.mtls)
+			server.TLSConfig = config
+			server.ConnContext = mtls.ConnContext
+			listener = mtls.NewListener(listener, config, mtls.ListenerConfig{Failed: s.handshakeFailed(at.router.Listener)})
+		}
+		doors = append(doors, door{server, listener})
+	}
+	return doors, nil
+}
+
+// handshakeFailed makes failed TLS handshakes part of the explanations.
+func (s *Server) handshakeFailed(listener string) func(mtls.HandshakeFailure) {
+	return func(failure mtls.HandshakeFailure) {
+		s.metrics.ObserveHandshake(failure.Cause)
+		event := admin.HandshakeEvent(failure, listener)
+		s.options.Log.Info("handshake failed", "trace_id", event.ID, "listener", listener,
+			"remote", event.Remote, "cause", failure.Cause, "error", oauth.Clip(event.Reason))
+		s.traces.Keep(event)
+	}
+}
+
+// shutdown lets requests in flight finish.
+func shutdown(ctx context.Context, doors []door) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	failures := make([]error, len(doors))
+	var closing sync.WaitGroup
+	for i, door := range doors {
+		closing.Go(func() { failures[i] = door.server.Shutdown(ctx) })
+	}
+	closing.Wait()
+	return errors.Join(failures...)
+}
+
+// addressFile tells the verbs where the operator's listener is while a server
+// runs on the directory.
+const addressFile = "operator.url"
+
+func (s *Server) announce() error {
+	return certs.WritePublic(s.path(addressFile), []byte(s.config.Listeners.Admin.URL+"\n"))
+}
+
+// maintain does what time brings: expired records go, changed CA files are
+// read, retired keys leave the key set, server certificates are renewed.
+func (s *Server) maintain(ctx context.Context) {
+	second, minute := time.NewTicker(time.Second), time.NewTicker(time.Minute)
+	defer second.Stop()
+	defer minute.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-second.C:
+			for _, r := range s.realms {
+				r.refresh()
+			}
+		case <-minute.C:
+			s.everyMinute(ctx)
+		}
+	}
+}
+
+func (s *Server) everyMinute(ctx context.Context) {
+	if _, err := s.store.Sweep(ctx); err != nil && ctx.Err() == nil {
+		slog.Error("expired records could not be deleted", "error", err.Error())
+	}
+	for name, r := range s.realms {
+		if err := r.keys.Refresh(ctx); err != nil && ctx.Err() == nil {
+			slog.Error("signing keys could not be read", "realm", name, "error", err.Error())
+		}
+	}
+	if err := s.renewServerCertificates(ctx); err != nil && ctx.Err() == nil {
+		slog.Error("server certificates could not be renewed", "error", err.Error())
+	}
+}

@@ -1,0 +1,255 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/admin"
+	"github.com/fapid/fapid/server/bank"
+	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/store"
+)
+
+// Server is everything that runs: realms, listeners, the operator's view.
+type Server struct {
+	config  Config
+	options Options
+	order   []string // realm names, the default realm first
+	users   []bank.User
+
+	store   *store.Bolt
+	master  []byte
+	ca      *certs.Authority // nil when no realm and no listener needs it
+	certs   mtls.Certificates
+	realms  map[string]*realm
+	traces  *endpoint.Traces
+	metrics *admin.Metrics
+
+	standard, mtls, admin *endpoint.Router
+	operatorKey           string
+}
+
+// Options are what a caller decides beside the configuration.
+type Options struct {
+	Version string
+	// Ephemeral keeps nothing: the store is forgotten on Close.
+	Ephemeral bool
+	// AllowTestKeys accepts the keys of package testkeys.
+	AllowTestKeys bool
+	// OpenOperator lets everybody on this machine read from the operator's
+	// listener; changing anything needs the operator key always.
+	OpenOperator bool
+	// Now is the clock; nil means the machine's.
+	Now func() time.Time
+	// Log receives one line a request; nil means slog's default.
+	Log *slog.Logger
+}
+
+// How many requests the explanations reach back.
+const (
+	keptFailures  = 2000
+	keptSuccesses = 500
+)
+
+// Open reads everything there is in the configuration's directory, makes what
+// is missing, and builds the realms; it listens to nothing yet. Close it.
+func Open(ctx context.Context, config Config, options Options) (s *Server, err error) {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Log == nil {
+		options.Log = slog.Default()
+	}
+	s = &Server{
+		config: config, options: options, realms: map[string]*realm{},
+		traces:  endpoint.NewTraces(keptFailures, keptSuccesses),
+		metrics: admin.NewMetrics(prometheus.NewRegistry()),
+	}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	if s.store, err = store.Open(s.path("fapid.db"), store.Options{Ephemeral: options.Ephemeral, Now: options.Now}); err != nil {
+		return nil, err
+	}
+	if s.master, err = s.secret("master.key"); err != nil {
+		return nil, err
+	}
+	operatorKey, err := s.secret("operator.key")
+	if err != nil {
+		return nil, err
+	}
+	s.operatorKey = string(operatorKey)
+	if err := s.openCertificates(ctx); err != nil {
+		return nil, err
+	}
+	if s.users, err = readUsers(s.path("users.yaml")); err != nil {
+		return nil, err
+	}
+	return s, s.openRealms(ctx)
+}
+
+// openRealms builds the realms, the default one first.
+func (s *Server) openRealms(ctx context.Context) error {
+	s.order = slices.Sorted(maps.Keys(s.config.Realms))
+	if at := slices.Index(s.order, "default"); at > 0 {
+		s.order = slices.Insert(slices.Delete(s.order, at, at+1), 0, "default")
+	}
+	for _, name := range s.order {
+		r, err := s.openRealm(ctx, name)
+		if err != nil {
+			return err
+		}
+		s.realms[name] = r
+	}
+	return s.route()
+}
+
+// route mounts the realms on the two listeners and the operator's site on its own.
+func (s *Server) route() error {
+	observers := []func(*oauth.Event){s.metrics.Observe, admin.LogObserver(s.options.Log)}
+	forwarding, err := s.forwarding()
+	if err != nil {
+		return err
+	}
+	s.standard = &endpoint.Router{Listener: endpoint.Standard, Finished: observers, Traces: s.traces}
+	s.mtls = &endpoint.Router{Listener: endpoint.MTLS, Finished: observers, Traces: s.traces, Forwarding: forwarding}
+	for _, name := range s.order {
+		for _, router := range []*endpoint.Router{s.standard, s.mtls} {
+			if err := router.Mount(s.realms[name].site); err != nil {
+				return err
+			}
+		}
+	}
+	return s.routeOperator(observers)
+}
+
+// forwarding is how a proxy hands certificates on; nil for no proxy.
+func (s *Server) forwarding() (*mtls.Forwarding, error) {
+	proxy := s.config.Proxy
+	if proxy == nil {
+		return nil, nil
+	}
+	forwarding := &mtls.Forwarding{Trusted: proxy.Trusted, Format: proxy.Format, Header: proxy.Header, ChainHeader: proxy.ChainHeader}
+	return forwarding, forwarding.Validate()
+}
+
+// routeOperator builds the operator's site.
+func (s *Server) routeOperator(observers []func(*oauth.Event)) error {
+	operator := &admin.Operator{
+		Version: s.options.Version, Started: time.Now(), Now: s.options.Now,
+		CA: s.ca, Traces: s.traces, Metrics: s.metrics,
+		KeyHash: sha256.Sum256([]byte(s.operatorKey)), Open: s.options.OpenOperator,
+		Ready: s.ready, Hosts: []string{"localhost", "127.0.0.1", "::1"},
+	}
+	for _, name := range s.order {
+		operator.Realms = append(operator.Realms, s.realms[name].operated())
+	}
+	site := &endpoint.Site{StandardURL: s.config.Listeners.Admin.URL, Issuer: s.config.Listeners.Admin.URL, Now: s.options.Now}
+	operator.Install(site)
+	s.admin = &endpoint.Router{Listener: endpoint.Admin, AnyHost: true, Finished: observers, Traces: s.traces}
+	return s.admin.Mount(site)
+}
+
+// ready reports whether the server can do its work now.
+func (s *Server) ready(ctx context.Context) error {
+	select {
+	case <-s.store.Failed():
+		return errors.New("the store has failed; restart on a good disk")
+	default:
+	}
+	return s.store.View(ctx, func(store.Tx) error { return nil })
+}
+
+// Operator serves the operator's listener in this process, for verbs that run
+// while no server does. Key is what authorizes them.
+func (s *Server) Operator() (handler http.Handler, key string) { return s.admin, s.operatorKey }
+
+// Close releases the store.
+func (s *Server) Close() error {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Close()
+}
+
+// path makes a configured path absolute: relative ones start in Dir.
+func (s *Server) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(s.config.Dir, name)
+}
+
+// secret reads a file of one random key, or makes it (0600).
+func (s *Server) secret(name string) ([]byte, error) {
+	path := s.path(name)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = []byte(rand.Text() + rand.Text() + "\n") // 260 bits
+		err = certs.WritePrivate(path, text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	key := strings.TrimSpace(string(text))
+	if len(key) < 32 {
+		return nil, fmt.Errorf("%s is too short to be a key; restore it, or delete it together with the store", path)
+	}
+	return []byte(key), nil
+}
+
+// hosts are the names and addresses clients reach the listeners by.
+func (s *Server) hosts() []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	for _, address := range []string{s.config.Listeners.Standard.URL, s.config.Listeners.MTLS.URL} {
+		if parsed, err := url.Parse(address); err == nil {
+			hosts = append(hosts, parsed.Hostname())
+		}
+	}
+	hosts = append(hosts, s.config.TLS.Hosts...)
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+// listen opens a door; an address in use is named with the flag that moves it.
+func listen(ctx context.Context, address, flag string) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w; choose another port with --%s", address, reasonOf(err), flag)
+	}
+	return listener, nil
+}
+
+// reasonOf strips the operation and address off a network error.
+func reasonOf(err error) error {
+	var operation *net.OpError
+	if errors.As(err, &operation) {
+		return operation.Err
+	}
+	return err
+}

@@ -1,0 +1,185 @@
+package token
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	strict "github.com/go-jose/go-jose/v4/json"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/store"
+)
+
+// Authorization is what a grant has established: who may get a token for what.
+// The pipeline turns it into a token; a grant never signs or writes one.
+type Authorization struct {
+	Client   *registration.Client
+	Subject  string
+	Scope    oauth.Scope
+	Audience oauth.Audience
+	// Confirmation binds the token; the pipeline fills it in.
+	Confirmation *oauth.Confirmation
+}
+
+// Claims are the claims of a JWT access token (RFC 9068 section 2.2).
+type Claims struct {
+	Issuer       string              `json:"iss"`
+	Subject      string              `json:"sub"`
+	Audience     oauth.Audience      `json:"aud"`
+	ClientID     string              `json:"client_id"`
+	Scope        string              `json:"scope,omitempty"`
+	ID           string              `json:"jti"`
+	IssuedAt     int64               `json:"iat"` // seconds since 1970
+	Expires      int64               `json:"exp"` // seconds since 1970
+	Confirmation *oauth.Confirmation `json:"cnf,omitempty"`
+}
+
+// Issuer issues and verifies a realm's access tokens.
+type Issuer struct {
+	// ID is the issuer identifier, the iss claim.
+	ID   string
+	Keys *Keyring
+	Now  func() time.Time
+	// Revoked holds the jti of revoked tokens until they would have expired.
+	Revoked store.Table[struct{}]
+	// Client finds a client that may still get and use tokens.
+	Client func(id string) (*registration.Client, bool)
+	// CertificateRevoked reports whether the certificate with this x5t#S256 has
+	// been revoked; what is bound to it is dead with it.
+	CertificateRevoked func(thumbprint string) bool
+	// Signed is told how long each signature took; nil for nobody.
+	Signed func(alg string, took time.Duration)
+}
+
+// Issue signs an access token and returns it with its life in seconds.
+func (i *Issuer) Issue(authorization *Authorization) (compact string, expiresIn int64, err error) {
+	client := authorization.Client
+	now := i.Now()
+	expiresIn = int64(client.TokenLifetime / time.Second)
+	key := i.Keys.Active(client.TokenAlg)
+	if key == nil {
+		return "", 0, fmt.Errorf("no signing key for %s", client.TokenAlg)
+	}
+	claims := Claims{
+		Issuer:       i.ID,
+		Subject:      authorization.Subject,
+		Audience:     authorization.Audience,
+		ClientID:     client.ID,
+		Scope:        authorization.Scope.String(),
+		ID:           rand.Text(),
+		IssuedAt:     now.Unix(),
+		Expires:      now.Unix() + expiresIn,
+		Confirmation: authorization.Confirmation,
+	}
+	started := time.Now()
+	compact, err = key.Sign(TypeAccessToken, &claims)
+	if i.Signed != nil {
+		i.Signed(key.Alg, time.Since(started))
+	}
+	return compact, expiresIn, err
+}
+
+// ErrForeign says that a token was not issued by this realm in this form.
+var ErrForeign = errors.New("not an access token of this issuer")
+
+// MaxToken is the most bytes a token may have; ours stay under two thousand.
+const MaxToken = 8 << 10
+
+var joseAlgs = []jose.SignatureAlgorithm{jose.ES256, jose.PS256, jose.EdDSA}
+
+// Parse checks form, type, key and signature of an access token and returns its
+// claims, whether or not they still hold. The error says what was wrong.
+func (i *Issuer) Parse(compact string) (*Claims, error) {
+	if len(compact) > MaxToken {
+		return nil, fmt.Errorf("%w: it has %d bytes, ours have at most %d", ErrForeign, len(compact), MaxToken)
+	}
+	if strings.Count(compact, ".") != 2 {
+		return nil, fmt.Errorf("%w: it is no compact JWS", ErrForeign)
+	}
+	jws, err := jose.ParseSignedCompact(compact, joseAlgs)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	header := jws.Signatures[0].Protected
+	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != TypeAccessToken {
+		return nil, fmt.Errorf("%w: its typ is %q, not %s", ErrForeign, oauth.Clip(typ), TypeAccessToken)
+	}
+	key := i.Keys.Find(header.KeyID)
+	if key == nil {
+		return nil, fmt.Errorf("%w: no key with kid %q is published here", ErrForeign, oauth.Clip(header.KeyID))
+	}
+	if header.Algorithm != key.Alg {
+		return nil, fmt.Errorf("%w: its alg is %s, the key's is %s", ErrForeign, oauth.Clip(header.Algorithm), key.Alg)
+	}
+	payload, err := jws.Verify(key.public.Key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the signature does not verify", ErrForeign)
+	}
+	var claims Claims
+	if err := strict.Unmarshal(payload, &claims); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	if claims.Issuer != i.ID {
+		return nil, fmt.Errorf("%w: its iss is %q", ErrForeign, oauth.Clip(claims.Issuer))
+	}
+	return &claims, nil
+}
+
+// Verify is Parse and then every check of whether the token still holds: time,
+// revocation, its client, its certificate. Each is recorded in the event. An
+// error of the store is returned as it is; the token is then not accepted.
+func (i *Issuer) Verify(ctx context.Context, compact string, event *oauth.Event) (*Claims, error) {
+	claims, err := i.Parse(compact)
+	if err != nil {
+		event.Fail("access token", "an access token signed by "+i.ID, "", err.Error())
+		return nil, refused(err)
+	}
+	event.Pass("access token signature", i.ID, claims.ID)
+	now := i.Now().Unix()
+	if now >= claims.Expires {
+		event.Fail("access token lifetime", "now before exp", fmt.Sprintf("expired %d s ago", now-claims.Expires), "fetch a new token")
+		return nil, refused(errors.New("expired"))
+	}
+	revoked, err := i.Revoked.Has(ctx, claims.ID)
+	if err != nil {
+		return nil, fmt.Errorf("revoked tokens: %w", err)
+	}
+	if revoked {
+		event.Fail("access token revocation", "not revoked", "revoked", "fetch a new token")
+		return nil, refused(errors.New("revoked"))
+	}
+	if _, ok := i.Client(claims.ClientID); !ok {
+		event.Fail("access token client", "a registered client", claims.ClientID, "register the client again")
+		return nil, refused(errors.New("its client is gone"))
+	}
+	if claims.Confirmation != nil && i.CertificateRevoked(claims.Confirmation.CertificateThumbprint) {
+		event.Fail("access token certificate", "a certificate that is not revoked", claims.Confirmation.CertificateThumbprint, "the certificate this token is bound to was revoked; issue a new one")
+		return nil, refused(errors.New("its certificate is revoked"))
+	}
+	event.Pass("access token lifetime and revocation", "", "")
+	return claims, nil
+}
+
+func refused(err error) error {
+	return oauth.InvalidToken("the access token is not valid").Because("%w", err)
+}
+
+// Revoke makes a token dead for the rest of its life (RFC 7009).
+func (i *Issuer) Revoke(ctx context.Context, claims *Claims) error {
+	return i.Revoked.Put(ctx, claims.ID, struct{}{}, time.Unix(claims.Expires, 0))
+}
+
+// SignIntrospection signs an introspection answer (RFC 9701 section 5).
+func (i *Issuer) SignIntrospection(alg string, claims any) (string, error) {
+	key := i.Keys.Active(alg)
+	if key == nil {
+		return "", fmt.Errorf("no signing key for %s", alg)
+	}
+	return key.Sign(TypeIntrospection, claims)
+}
