@@ -155,14 +155,15 @@ func (e *examination) judgeSuites(h *host) []Finding {
 	}
 	strict := h.suitesWithin(bcp195Suites)
 	strict.Name = bcp
-	strict.Expected = "only ECDHE with AES-GCM or CHACHA20 (RFC 9325 section 4.2); DHE could not be tried, Go cannot offer it"
+	strict.Found += "; DHE not tried, Go cannot offer it"
+	strict.Expected = "only ECDHE with AES-GCM or CHACHA20 (RFC 9325 section 4.2)"
 	if strict.Status == Fail {
 		strict.Fix = "Accept no TLS 1.2 suites but TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 and " +
 			"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 (RFC 9325 section 4.2)."
 	}
 	old := h.suitesWithin(fapi1Suites)
 	old.Name = fapi1
-	old.Expected = "only ECDHE or DHE with RSA and AES-GCM (FAPI 1 Advanced section 8.5); DHE could not be tried"
+	old.Expected = "only ECDHE or DHE with RSA and AES-GCM (FAPI 1 Advanced section 8.5)"
 	if old.Status == Fail {
 		// FAPI 2 allows more, so this fails only a FAPI 1 or FAPI-CIBA plan.
 		old.Status = Warn

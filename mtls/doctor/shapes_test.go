@@ -1,0 +1,311 @@
+package doctor
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fapid/fapid/testkeys"
+)
+
+// shape is a server with something about it, and everything the doctor finds.
+type shape struct {
+	name   string
+	server func(t *testing.T, s *fakeServer)
+	option func(t *testing.T, s *fakeServer, opt *Options)
+	want   []string
+}
+
+func runShapes(t *testing.T, shapes []shape) {
+	t.Helper()
+	for _, shape := range shapes {
+		t.Run(shape.name, func(t *testing.T) {
+			s := goodServer(t)
+			if shape.server != nil {
+				shape.server(t, s)
+			}
+			s.serve(t)
+			r := s.examine(t, func(opt *Options) {
+				if shape.option != nil {
+					shape.option(t, s, opt)
+				}
+			})
+			wantLines(t, s.troubles(r), shape.want...)
+			for _, f := range r.Findings {
+				if (f.Status == Warn || f.Status == Fail) && f.Fix == "" && f.blockedByAlert() {
+					t.Errorf("%s on %s: no fix", f.Name, f.On)
+				}
+			}
+		})
+	}
+}
+
+// blockedByAlert: every trouble says what to do about it.
+func (f Finding) blockedByAlert() bool { return true }
+
+func (s *fakeServer) both(change func(*tls.Config)) {
+	change(s.standard)
+	change(s.mtls)
+}
+
+func TestServerCertificates(t *testing.T) {
+	serve := func(cert func(t *testing.T, s *fakeServer) tls.Certificate) func(*testing.T, *fakeServer) {
+		return func(t *testing.T, s *fakeServer) { s.mtls.Certificates = []tls.Certificate{cert(t, s)} }
+	}
+	issue := func(change func(*x509.Certificate)) func(*testing.T, *fakeServer) {
+		return serve(func(t *testing.T, s *fakeServer) tls.Certificate { return s.ca.server(t, testkeys.RSA(3), change) })
+	}
+	runShapes(t, []shape{
+		{name: "expired", server: issue(expired), want: []string{
+			"fail | mtls | server certificate dates | " + day(time.Now().Add(-48*time.Hour)) + " to " + day(time.Now().Add(-36*time.Hour)) + ", expired 2 days ago",
+		}},
+		{name: "not yet valid", server: issue(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(48 * time.Hour) }), want: []string{
+			"fail | mtls | server certificate dates | " + day(time.Now().Add(48*time.Hour)) + " to END, not valid yet",
+		}},
+		{name: "expires soon", server: issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(30 * time.Hour) }), want: []string{
+			"warn | mtls | server certificate dates | START to " + day(time.Now().Add(30*time.Hour)) + ", 1 day left",
+		}},
+		{name: "other name", server: issue(func(c *x509.Certificate) { c.IPAddresses = nil }), want: []string{
+			"fail | mtls | server certificate names | localhost",
+		}},
+		{name: "common name only", server: issue(func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, nil }), want: []string{
+			"fail | mtls | server certificate names | no DNS name or IP address",
+		}},
+		{name: "client certificate as server certificate", server: issue(func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		}), want: []string{
+			"fail | mtls | server certificate chain | 2 sent; x509: certificate specifies an incompatible key usage",
+		}},
+		{name: "intermediate missing", server: serve(func(t *testing.T, s *fakeServer) tls.Certificate {
+			c := s.ca.server(t, testkeys.RSA(3), nil)
+			c.Certificate = c.Certificate[:1]
+			return c
+		}), want: []string{
+			"fail | mtls | server certificate chain | 1 sent; x509: certificate signed by unknown authority",
+		}},
+		{name: "weak key", server: func(t *testing.T, s *fakeServer) {
+			s.mtls.Certificates = []tls.Certificate{s.ca.server(t, weakRSA(t), nil)}
+		}, want: []string{
+			"fail | mtls | server certificate key | RSA 1024, signed with SHA256-RSA",
+		}},
+		{name: "other certificate in TLS 1.2", server: func(t *testing.T, s *fakeServer) {
+			rsa, ecdsa := s.ca.server(t, testkeys.RSA(3), expired), s.ca.server(t, testkeys.P256(1), nil)
+			s.mtls.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+				for _, version := range hello.SupportedVersions {
+					if version == tls.VersionTLS13 {
+						return &ecdsa, nil
+					}
+				}
+				return &rsa, nil
+			}
+		}, want: []string{
+			"fail | mtls (TLS 1.2) | server certificate dates | " + day(time.Now().Add(-48*time.Hour)) + " to " + day(time.Now().Add(-36*time.Hour)) + ", expired 2 days ago",
+		}},
+		{name: "root unknown to the tester", option: func(t *testing.T, s *fakeServer, opt *Options) {
+			other := newAuthority(t, "Other", testkeys.P256(1), testkeys.P256(2))
+			opt.CAFile = writePEM(t, "other.pem", certificateBlocks(other.root)...)
+		}, want: []string{
+			"fail | std | server certificate chain | 2 sent; x509: certificate signed by unknown authority",
+			"fail | mtls | server certificate chain | 2 sent; x509: certificate signed by unknown authority",
+		}},
+	})
+}
+
+func TestChainFixes(t *testing.T) {
+	s := goodServer(t)
+	s.mtls.Certificates[0].Certificate = s.mtls.Certificates[0].Certificate[:1]
+	s.serve(t)
+	r := s.examine(t, nil)
+	if fix := findingNamed(t, r, s.mtlsAddr, "server certificate chain").Fix; !strings.Contains(fix, "add the one of CN=Sandbox Issuing to its chain file") {
+		t.Errorf("intermediate missing: %s", fix)
+	}
+	r = s.examine(t, func(opt *Options) { opt.CAFile = "" })
+	if fix := findingNamed(t, r, s.standardAddr, "server certificate chain").Fix; !strings.Contains(fix, "Give the server's root with --cacert (issuer CN=Sandbox Root)") {
+		t.Errorf("root unknown: %s", fix)
+	}
+}
+
+func TestAskingForCertificates(t *testing.T) {
+	noCertificate := func(_ *testing.T, _ *fakeServer, opt *Options) { opt.CertFile, opt.KeyFile = "", "" }
+	hint := func(roots ...*x509.Certificate) *x509.CertPool {
+		pool := x509.NewCertPool()
+		for _, c := range roots {
+			pool.AddCert(c)
+		}
+		return pool
+	}
+	foreign := func(t *testing.T) *authority { return newAuthority(t, "Foreign", testkeys.P256(1), testkeys.P256(2)) }
+	hintForeign := func(t *testing.T, s *fakeServer) { s.mtls.ClientCAs = hint(foreign(t).root) }
+	runShapes(t, []shape{
+		{name: "not asked on the mTLS host", server: func(t *testing.T, s *fakeServer) { s.mtls.ClientAuth = tls.NoClientCert }, want: []string{
+			"fail | mtls | client certificate requested | no",
+		}},
+		{name: "asked on the standard host", server: func(t *testing.T, s *fakeServer) { s.standard.ClientAuth = tls.RequestClientCert }, want: []string{
+			"warn | std | client certificate requested | yes",
+		}},
+		{name: "foreign CA hinted", server: hintForeign, want: []string{
+			"fail | mtls | certificate authorities hinted | 1: CN=Foreign Root; the issuer of yours is not: CN=Sandbox Issuing",
+		}},
+		{name: "own CA hinted", server: func(t *testing.T, s *fakeServer) { s.mtls.ClientCAs = hint(s.ca.root) }},
+		{name: "own CA hinted but the intermediate is not in the file", server: func(t *testing.T, s *fakeServer) {
+			s.mtls.ClientCAs = hint(s.ca.root)
+		}, option: func(t *testing.T, s *fakeServer, opt *Options) {
+			opt.CertFile = writePEM(t, "leaf.pem", certificateBlocks(s.ca.client(t, testkeys.RSA(4), nil))...)
+		}, want: []string{
+			"fail | mtls | certificate authorities hinted | 1: CN=Sandbox Root; the issuer of yours is not: CN=Sandbox Issuing",
+			"warn | your certificate | certificate chain | your certificate only; that of its issuer is not in the file: CN=Sandbox Issuing",
+		}},
+		{name: "CA hinted to a tester without a certificate", server: hintForeign, option: noCertificate, want: []string{
+			"warn | mtls | certificate authorities hinted | 1: CN=Foreign Root",
+		}},
+		{name: "required in TLS", server: func(t *testing.T, s *fakeServer) { s.mtls.ClientAuth = tls.RequireAnyClientCert }, want: []string{
+			"warn | mtls | token request without a certificate | the server killed the TLS connection: certificate required",
+		}},
+		{name: "verified in TLS, foreign certificate", server: func(t *testing.T, s *fakeServer) {
+			s.mtls.ClientAuth, s.mtls.ClientCAs = tls.RequireAndVerifyClientCert, hint(foreign(t).root)
+		}, want: []string{
+			"fail | mtls | certificate authorities hinted | 1: CN=Foreign Root; the issuer of yours is not: CN=Sandbox Issuing",
+			"fail | mtls | token request with your certificate | the server killed the TLS connection: unknown certificate authority",
+			"warn | mtls | token request without a certificate | the server killed the TLS connection: certificate required",
+		}},
+		{name: "required in TLS 1.2", server: func(t *testing.T, s *fakeServer) {
+			s.mtls.ClientAuth, s.mtls.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12
+		}, want: []string{
+			"warn | mtls | TLS 1.2 and 1.3 | TLS 1.2 only",
+			"warn | mtls | token request without a certificate | the server killed the TLS connection: bad certificate",
+		}},
+		{name: "required by the issuer's host", server: func(t *testing.T, s *fakeServer) { s.standard.ClientAuth = tls.RequireAnyClientCert },
+			option: noCertificate, want: []string{
+				"fail | discovery | metadata | openid-configuration: remote error: tls: certificate required; oauth-authorization-server: remote error: tls: certificate required",
+			}},
+	})
+}
+
+func TestAlertFixes(t *testing.T) {
+	for alert, want := range map[string]string{
+		"unknown certificate authority": "does not trust the issuer",
+		"expired certificate":           "has expired",
+		"revoked certificate":           "is revoked",
+		"certificate required":          "saw no certificate",
+		"bad certificate":               "(bad certificate): look at its purpose (clientAuth)",
+	} {
+		if fix := alertFix(alert); !strings.Contains(fix, want) {
+			t.Errorf("%s: %s", alert, fix)
+		}
+	}
+}
+
+func TestTLSVersionsAndSuites(t *testing.T) {
+	cbc := append([]uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA}, gcmOnly...)
+	runShapes(t, []shape{
+		{name: "TLS 1.1 enabled", server: func(t *testing.T, s *fakeServer) {
+			s.mtls.MinVersion, s.mtls.CipherSuites = tls.VersionTLS11, cbc
+		}, want: []string{
+			"fail | mtls | TLS 1.0 and 1.1 | TLS 1.1 accepted",
+			"fail | mtls | TLS 1.2 suites, BCP 195 | not allowed: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA; " + goodStrict,
+			"warn | mtls | TLS 1.2 suites, FAPI 1 | not allowed: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA; allowed: " + gcmNames,
+		}},
+		{name: "TLS 1.0 only", server: func(t *testing.T, s *fakeServer) {
+			s.mtls.MinVersion, s.mtls.MaxVersion, s.mtls.CipherSuites = tls.VersionTLS10, tls.VersionTLS10, cbc
+		}, want: []string{
+			"fail | mtls | TLS 1.0 and 1.1 | TLS 1.0 accepted",
+			"fail | mtls | TLS 1.2 and 1.3 | neither accepted",
+		}},
+		{name: "TLS 1.3 only", server: func(t *testing.T, s *fakeServer) { s.mtls.MinVersion = tls.VersionTLS13 }},
+		{name: "TLS 1.2 only", server: func(t *testing.T, s *fakeServer) { s.mtls.MaxVersion = tls.VersionTLS12 }, want: []string{
+			"warn | mtls | TLS 1.2 and 1.3 | TLS 1.2 only",
+		}},
+		{name: "CBC suite", server: func(t *testing.T, s *fakeServer) { s.standard.CipherSuites = cbc }, want: []string{
+			"fail | std | TLS 1.2 suites, BCP 195 | not allowed: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA; " + goodStrict,
+			"warn | std | TLS 1.2 suites, FAPI 1 | not allowed: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA; allowed: " + gcmNames,
+		}},
+		{name: "RSA key exchange only", server: func(t *testing.T, s *fakeServer) {
+			s.mtls.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}
+		}, want: []string{
+			"fail | mtls | TLS 1.2 suites, BCP 195 | not allowed: TLS_RSA_WITH_AES_128_GCM_SHA256; none of the allowed ones; DHE not tried, Go cannot offer it",
+			"warn | mtls | TLS 1.2 suites, FAPI 1 | not allowed: TLS_RSA_WITH_AES_128_GCM_SHA256; none of the allowed ones",
+		}},
+		{name: "CHACHA20", server: func(t *testing.T, s *fakeServer) {
+			s.mtls.CipherSuites = append([]uint16{tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256}, gcmOnly...)
+		}, want: []string{
+			"warn | mtls | TLS 1.2 suites, FAPI 1 | not allowed: TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256; allowed: " + gcmNames,
+		}},
+		{name: "ECDSA certificate in TLS 1.2", server: func(t *testing.T, s *fakeServer) {
+			s.mtls.Certificates = []tls.Certificate{s.ca.server(t, testkeys.P256(1), nil)}
+			s.mtls.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
+		}, want: []string{
+			"warn | mtls | TLS 1.2 suites, FAPI 1 | not allowed: TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256; none of the allowed ones",
+		}},
+		{name: "session tickets", server: func(t *testing.T, s *fakeServer) { s.mtls.SessionTicketsDisabled = false }, want: []string{
+			"warn | mtls | session tickets | issued in TLS 1.3",
+		}},
+		{name: "session tickets in TLS 1.2", server: func(t *testing.T, s *fakeServer) {
+			s.mtls.SessionTicketsDisabled, s.mtls.MaxVersion = false, tls.VersionTLS12
+		}, want: []string{
+			"warn | mtls | TLS 1.2 and 1.3 | TLS 1.2 only",
+			"warn | mtls | session tickets | issued in TLS 1.2",
+		}},
+	})
+}
+
+// TestTLS13NotPreferred asks the judge alone: Go's server always prefers it.
+func TestTLS13NotPreferred(t *testing.T) {
+	h := &host{visit: visit{
+		hello: handshake{chosen: true, version: tls.VersionTLS12},
+		versions: map[uint16]handshake{
+			tls.VersionTLS12: {chosen: true}, tls.VersionTLS13: {chosen: true},
+		},
+	}}
+	f := new(examination).judgeVersions(h)[1]
+	if f.Status != Fail || f.Found != "preferred TLS 1.2" || f.Fix == "" {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestSuiteWithoutAnswer(t *testing.T) {
+	h := &host{visit: visit{suites: []suiteProbe{
+		{suite: tls.CipherSuites()[0], timedOut: true},
+	}}}
+	if f := h.suitesWithin(nil); f.Found != "none of the allowed ones; no answer in time: "+tls.CipherSuites()[0].Name {
+		t.Error(f.Found)
+	}
+}
+
+func TestHTTP2(t *testing.T) {
+	s := goodServer(t)
+	s.mtls.NextProtos = []string{"http/1.1"}
+	s.serve(t)
+	r := s.examine(t, nil)
+	wantLines(t, s.troubles(r))
+	if f := findingNamed(t, r, s.mtlsAddr, "HTTP/2"); f.Found != "HTTP/1.1 only" {
+		t.Error(f.Found)
+	}
+}
+
+func TestClocks(t *testing.T) {
+	shifted := func(by time.Duration) func(*testing.T, *fakeServer) {
+		return func(t *testing.T, s *fakeServer) {
+			good := s.token
+			s.token = func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
+				good(w, r)
+			}
+		}
+	}
+	runShapes(t, []shape{
+		{name: "two minutes behind", server: shifted(-2 * time.Minute), want: []string{"fail | mtls | clock | server 2m0s behind"}},
+		{name: "twenty seconds ahead", server: shifted(20 * time.Second), want: []string{"warn | mtls | clock | server 20s ahead"}},
+		{name: "three seconds ahead", server: shifted(3 * time.Second)},
+		{name: "no date", server: func(t *testing.T, s *fakeServer) {
+			s.token = func(w http.ResponseWriter, r *http.Request) {
+				w.Header()["Date"] = nil
+				w.WriteHeader(http.StatusBadRequest)
+				io.WriteString(w, `{"error":"invalid_request"}`)
+			}
+		}, want: []string{"warn | mtls | clock | no readable Date header"}},
+	})
+}

@@ -1,0 +1,457 @@
+package mtls
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// site is an HTTPS server behind a Listener, and what failed at it.
+type site struct {
+	addr     string
+	roots    *x509.CertPool
+	failures chan HandshakeFailure
+	listener *Listener
+}
+
+func serverNames(c *x509.Certificate) {
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	c.DNSNames, c.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+}
+
+func (a *authority) tls() *tls.Certificate {
+	return &tls.Certificate{Certificate: [][]byte{a.cert.Raw}, PrivateKey: a.key, Leaf: a.cert}
+}
+
+// rsaKey is made once, because it takes long.
+var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+func serve(t testing.TB, limits ListenerConfig, handler http.HandlerFunc) *site {
+	t.Helper()
+	root := (*authority)(nil).issue(t, "Server root", func(c *x509.Certificate) {
+		asCA(c)
+		c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	})
+	certs := Certificates{
+		RSA:   NewServerCertificate(root.issueKey(t, "localhost", rsaKey(), serverNames).tls()),
+		ECDSA: NewServerCertificate(root.issue(t, "localhost", serverNames).tls()),
+	}
+	s := &site{roots: x509.NewCertPool(), failures: make(chan HandshakeFailure, 5000)}
+	s.roots.AddCert(root.cert)
+	limits.Failed = func(f HandshakeFailure) { s.failures <- f }
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.addr = inner.Addr().String()
+	config := ServerConfig(certs, true)
+	s.listener = NewListener(inner, config, limits)
+	server := &http.Server{Handler: handler, TLSConfig: config, ConnContext: ConnContext, ErrorLog: log.New(io.Discard, "", 0)}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(s.listener) }()
+	t.Cleanup(func() {
+		server.Close()
+		s.listener.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Serve ended with %v", err)
+		}
+	})
+	return s
+}
+
+func (s *site) client(edit func(*tls.Config)) *http.Client {
+	config := &tls.Config{RootCAs: s.roots, ServerName: "localhost"}
+	if edit != nil {
+		edit(config)
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: slices.Contains(config.NextProtos, "h2") || config.NextProtos == nil}}
+}
+
+func (s *site) failure(t *testing.T, cause string) HandshakeFailure {
+	t.Helper()
+	select {
+	case f := <-s.failures:
+		if f.Cause != cause {
+			t.Errorf("cause %s, want %s: %v", f.Cause, cause, f.Err)
+		}
+		if f.Remote == nil || f.Time.IsZero() || f.Err == nil {
+			t.Errorf("incomplete: %+v", f)
+		}
+		return f
+	case <-time.After(5 * time.Second):
+		t.Fatalf("no failure was reported, want %s", cause)
+	}
+	panic("unreachable")
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	p, err := FromRequest(r)
+	switch {
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	case p == nil:
+		io.WriteString(w, r.Proto+" none")
+	default:
+		io.WriteString(w, r.Proto+" "+p.Thumbprint)
+	}
+}
+
+func fetchText(t testing.TB, client *http.Client, addr string) (string, *tls.ConnectionState) {
+	t.Helper()
+	response, err := client.Get("https://" + addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body), response.TLS
+}
+
+func TestListenerServes(t *testing.T) {
+	s := serve(t, ListenerConfig{}, echo)
+	leaf := (*authority)(nil).issue(t, "expired, self-signed and for code", func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
+		c.NotAfter = c.NotBefore.Add(time.Second)
+	})
+	with := func(c *tls.Config) { c.Certificates = []tls.Certificate{*leaf.tls()} }
+	for _, c := range []struct {
+		name, want string
+		edit       func(*tls.Config)
+		key        string
+		version    uint16
+	}{
+		{"HTTP/2", "HTTP/2.0 " + Thumbprint(leaf.cert), with, "ecdsa", tls.VersionTLS13},
+		{"HTTP/1.1", "HTTP/1.1 " + Thumbprint(leaf.cert), func(c *tls.Config) { with(c); c.NextProtos = []string{"http/1.1"} }, "ecdsa", tls.VersionTLS13},
+		{"no certificate", "HTTP/2.0 none", nil, "ecdsa", tls.VersionTLS13},
+		{"TLS 1.2", "HTTP/2.0 " + Thumbprint(leaf.cert), func(c *tls.Config) { with(c); c.MaxVersion = tls.VersionTLS12 }, "rsa", tls.VersionTLS12},
+		{"TLS 1.2 with AES-256", "HTTP/1.1 none", func(c *tls.Config) {
+			c.MaxVersion, c.NextProtos = tls.VersionTLS12, []string{"http/1.1"}
+			c.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}
+		}, "rsa", tls.VersionTLS12},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client := s.client(c.edit)
+			defer client.CloseIdleConnections()
+			body, state := fetchText(t, client, s.addr)
+			if body != c.want {
+				t.Errorf("got %q, want %q", body, c.want)
+			}
+			key := "rsa"
+			if _, ok := state.PeerCertificates[0].PublicKey.(*ecdsa.PublicKey); ok {
+				key = "ecdsa"
+			}
+			if key != c.key || state.Version != c.version {
+				t.Errorf("server certificate %s with %s", key, tls.VersionName(state.Version))
+			}
+		})
+	}
+}
+
+// A15: no connection is resumed, whatever the client keeps.
+func TestNoResumption(t *testing.T) {
+	s := serve(t, ListenerConfig{}, echo)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		cache := tls.NewLRUClientSessionCache(8)
+		a := (*authority)(nil).issue(t, "a", nil)
+		b := (*authority)(nil).issue(t, "b", nil)
+		for _, leaf := range []*authority{a, b, a} {
+			client := s.client(func(c *tls.Config) {
+				c.MaxVersion, c.ClientSessionCache = version, cache
+				c.Certificates = []tls.Certificate{*leaf.tls()}
+			})
+			body, state := fetchText(t, client, s.addr)
+			if state.DidResume || !strings.HasSuffix(body, Thumbprint(leaf.cert)) {
+				t.Errorf("%s: resumed %v, %s", tls.VersionName(version), state.DidResume, body)
+			}
+			client.CloseIdleConnections()
+		}
+	}
+}
+
+func TestSamePresentedForAConnection(t *testing.T) {
+	var seen sync.Map
+	s := serve(t, ListenerConfig{}, func(w http.ResponseWriter, r *http.Request) {
+		p, _ := FromRequest(r)
+		seen.Store(p, true)
+	})
+	leaf := (*authority)(nil).issue(t, "client", nil)
+	client := s.client(func(c *tls.Config) { c.Certificates = []tls.Certificate{*leaf.tls()} })
+	defer client.CloseIdleConnections()
+	fetchText(t, client, s.addr)
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() { fetchText(t, client, s.addr) })
+	}
+	group.Wait()
+	count := 0
+	seen.Range(func(any, any) bool { count++; return true })
+	if count != 1 {
+		t.Errorf("%d certificates for one HTTP/2 connection", count)
+	}
+}
+
+func TestReplacedServerCertificate(t *testing.T) {
+	first, second := newRoot(t, "first").tls(), newRoot(t, "second").tls()
+	held := NewServerCertificate(first)
+	config := ServerConfig(Certificates{RSA: held}, false)
+	hello := &tls.ClientHelloInfo{SupportedVersions: []uint16{tls.VersionTLS13}, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}
+	if got, _ := config.GetCertificate(hello); got != first {
+		t.Error("not the first certificate")
+	}
+	held.Set(second)
+	if got, _ := config.GetCertificate(hello); got != second || held.Get() != second {
+		t.Error("not the second certificate")
+	}
+	if config.ClientAuth != tls.NoClientCert || config.ClientCAs != nil {
+		t.Error("the standard listener asks for a certificate")
+	}
+}
+
+func TestFailedHandshakes(t *testing.T) { // A17
+	s := serve(t, ListenerConfig{Timeout: 300 * time.Millisecond}, echo)
+	dial := func(edit func(*tls.Config)) error {
+		config := &tls.Config{RootCAs: s.roots, ServerName: "localhost"}
+		edit(config)
+		conn, err := tls.Dial("tcp", s.addr, config)
+		if err == nil {
+			_, err = conn.Read(make([]byte, 1))
+			conn.Close()
+		}
+		return err
+	}
+	leaf := (*authority)(nil).issue(t, "client", nil)
+	stolen := leaf.tls()
+	stolen.PrivateKey = ecKey(t)
+	huge := (*authority)(nil).issueKey(t, "huge", rsaKey(), nil)
+	for _, c := range []struct {
+		name, cause string
+		edit        func(*tls.Config)
+	}{
+		{"TLS 1.1", CauseVersion, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }},
+		{"CBC", CauseCipher, func(c *tls.Config) {
+			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA}
+		}},
+		{"ChaCha", CauseCipher, func(c *tls.Config) {
+			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256}
+		}},
+		{"RSA key exchange", CauseCipher, func(c *tls.Config) {
+			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}
+		}},
+		{"ECDSA suite", CauseCipher, func(c *tls.Config) {
+			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
+		}},
+		{"ALPN", CauseProtocol, func(c *tls.Config) { c.NextProtos = []string{"smtp"} }},
+		{"our CA unknown", CauseServerCert, func(c *tls.Config) { c.RootCAs = x509.NewCertPool() }},
+		{"other host", CauseServerCert, func(c *tls.Config) { c.ServerName = "other.example" }},
+		{"not the key of the certificate", CauseCertificate, func(c *tls.Config) { c.Certificates = []tls.Certificate{*stolen} }},
+		{"garbage for a certificate", CauseCertificate, func(c *tls.Config) {
+			c.Certificates = []tls.Certificate{{Certificate: [][]byte{{0x30, 0x03, 1, 2, 3}}, PrivateKey: leaf.key, Leaf: leaf.cert}}
+		}},
+		{"a megabyte for a certificate", CauseUnclassified, func(c *tls.Config) {
+			c.Certificates = []tls.Certificate{{Certificate: [][]byte{huge.cert.Raw, make([]byte, 1<<20)}, PrivateKey: huge.key, Leaf: huge.cert}}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := dial(c.edit); err == nil {
+				t.Fatal("the handshake succeeded")
+			}
+			f := s.failure(t, c.cause)
+			if c.cause != CauseUnclassified && (f.Advice == "" || len(f.Versions) == 0 || len(f.Suites) == 0) {
+				t.Errorf("incomplete: %+v", f)
+			}
+			if f.ServerName == "" {
+				t.Error("no SNI")
+			}
+			if c.name == "not the key of the certificate" && (len(f.Certificates) != 1 || !f.Certificates[0].Equal(leaf.cert)) {
+				t.Error("the client's certificate is not reported")
+			}
+		})
+	}
+}
+
+func TestConnectionsThatAreNotTLS(t *testing.T) {
+	s := serve(t, ListenerConfig{Timeout: 300 * time.Millisecond}, echo)
+	send := func(text string) string {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, text)
+		if text == "" {
+			return ""
+		}
+		answer, _ := io.ReadAll(bufio.NewReader(conn))
+		return string(answer)
+	}
+	if answer := send("GET / HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.HasPrefix(answer, "HTTP/1.0 400 Bad Request\r\n") || !strings.Contains(answer, "https port") {
+		t.Errorf("plain HTTP was answered with %q", answer)
+	}
+	s.failure(t, CauseNotTLS)
+	if answer := send("SSH-2.0-x\r\n"); strings.Contains(answer, "HTTP") {
+		t.Errorf("SSH was answered with %q", answer)
+	}
+	s.failure(t, CauseNotTLS)
+	send("")
+	if f := s.failure(t, CauseClosed); f.Advice != "" {
+		t.Errorf("advice for a port scan: %q", f.Advice)
+	}
+	send("\x16\x03\x01\x02\x00\x01") // half a ClientHello, then silence
+	s.failure(t, CauseTimeout)
+}
+
+func TestClassifyAlerts(t *testing.T) {
+	for text, want := range map[string]string{
+		"tls: unknown certificate authority":  CauseUnknownCA,
+		"tls: bad certificate":                CauseServerCert,
+		"tls: protocol version not supported": CauseVersion,
+		"tls: user canceled":                  CauseClosed,
+		"tls: internal error":                 CauseClientAlert,
+	} {
+		if got := classify(&net.OpError{Op: "remote error", Err: errors.New(text)}); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	for err, want := range map[error]string{
+		syscall.ECONNRESET: CauseClosed, io.ErrUnexpectedEOF: CauseClosed, errors.New("?"): CauseUnclassified,
+	} {
+		if got := classify(err); got != want {
+			t.Errorf("%v: %s, want %s", err, got, want)
+		}
+	}
+}
+
+// A22: half-open connections do not keep a client out, and leave nothing.
+func TestHalfOpenFlood(t *testing.T) {
+	before := runtime.NumGoroutine()
+	s := serve(t, ListenerConfig{InFlight: 16}, echo)
+	for range 48 {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	start := time.Now()
+	client := s.client(nil)
+	if body, _ := fetchText(t, client, s.addr); body != "HTTP/2.0 none" {
+		t.Errorf("got %q", body)
+	}
+	client.CloseIdleConnections()
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("a client waited %v", took)
+	}
+	s.failure(t, CauseCrowdedOut)
+	s.listener.Close()
+	if len(s.listener.slots) != 0 || len(s.listener.flight) != 0 {
+		t.Error("a handshake outlived the listener")
+	}
+	for range 100 {
+		if runtime.NumGoroutine() <= before+8 { // the server's own are still there
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+}
+
+// scripted is a net.Listener that answers from a list.
+type scripted struct {
+	errs  chan error
+	calls atomic.Int64
+}
+
+type temporary struct{ error }
+
+func (temporary) Temporary() bool { return true }
+
+func (s *scripted) Accept() (net.Conn, error) { s.calls.Add(1); return nil, <-s.errs }
+func (s *scripted) Close() error              { close(s.errs); return nil }
+func (s *scripted) Addr() net.Addr            { return &net.TCPAddr{} }
+
+func TestAcceptErrors(t *testing.T) {
+	inner := &scripted{errs: make(chan error, 1000)}
+	for range 1000 {
+		inner.errs <- temporary{syscall.EMFILE}
+	}
+	l := NewListener(inner, &tls.Config{}, ListenerConfig{})
+	time.Sleep(100 * time.Millisecond)
+	if n := inner.calls.Load(); n < 2 || n > 10 {
+		t.Errorf("%d calls of Accept in 100 ms", n)
+	}
+	l.Close()
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+
+	inner = &scripted{errs: make(chan error, 1)}
+	broken := errors.New("broken")
+	inner.errs <- broken
+	l = NewListener(inner, &tls.Config{}, ListenerConfig{})
+	if _, err := l.Accept(); !errors.Is(err, broken) {
+		t.Errorf("a permanent error became %v", err)
+	}
+	l.Close()
+}
+
+func TestCheckHost(t *testing.T) { // A14
+	for _, c := range []struct {
+		sni, host string
+		ok        bool
+	}{
+		{"a.example", "a.example", true},
+		{"a.example", "A.example.:8443", true},
+		{"a.example", "b.example", false},
+		{"a.example", "", false},
+		{"a.example", "127.0.0.1", false},
+		{"", "127.0.0.1:8444", true},
+		{"", "[::1]:8444", true},
+		{"", "[::1]", true},
+		{"", "a.example", false},
+		{"", "", false},
+		{"\u212a.example", "k.example", false},
+	} {
+		err := CheckHost(&http.Request{Host: c.host, TLS: &tls.ConnectionState{ServerName: c.sni}})
+		if (err == nil) != c.ok {
+			t.Errorf("SNI %q and host %q: %v", c.sni, c.host, err)
+		}
+	}
+	if err := CheckHost(&http.Request{Host: "a.example"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFromRequestWithoutConnContext(t *testing.T) {
+	r, _ := http.NewRequestWithContext(context.Background(), "GET", "/", nil)
+	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{newRoot(t, "x").cert}}
+	if p, err := FromRequest(r); p != nil || err == nil {
+		t.Error("a forgotten ConnContext goes unnoticed")
+	}
+}
