@@ -245,3 +245,7 @@ func (f *Forwarding) decode(value, chain string) ([]*x509.Certificate, error) {
 	}
 	return nil, fmt.Errorf("unknown format %q", f.Format)
 }
+
+// FromProxy reports whether the request came from a trusted proxy, whose TLS
+// connection says nothing about the client. It is false if f is nil.
+func (f *Forwarding) FromProxy(r *http.Request) bool { return f != nil && f.trusts(r.RemoteAddr) }

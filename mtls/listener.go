@@ -178,6 +178,11 @@ func (l *Listener) start(conn net.Conn) {
 	l.mu.Lock()
 	l.flight = append(l.flight, p)
 	l.mu.Unlock()
+	select {
+	case <-l.done:
+		conn.Close() // end may have gone through the list already
+	default:
+	}
 	l.wait.Add(1)
 	go l.handshake(p)
 }

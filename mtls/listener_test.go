@@ -352,7 +352,7 @@ func TestClassifyAlerts(t *testing.T) {
 func TestHalfOpenFlood(t *testing.T) {
 	before := runtime.NumGoroutine()
 	s := serve(t, ListenerConfig{InFlight: 16}, echo)
-	for range 48 {
+	for range 20 {
 		conn, err := net.Dial("tcp", s.addr)
 		if err != nil {
 			t.Fatal(err)

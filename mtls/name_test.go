@@ -65,6 +65,10 @@ func TestSpellings(t *testing.T) {
 	if got, want := n.Brazil(), `CN=Acme,2.5.4.97=#131250534444452d424146494e2d313233343536,O=Acme\, Inc.,C=DE`; got != want {
 		t.Errorf("Brazil: %s", got)
 	}
+	n = mustDN(t, "CN=a\nb\x7f\u0085")
+	if got := n.String() + n.ShortNames(); got != `CN=a\0Ab\7F\C2\85CN=a\0Ab\7F\C2\85` {
+		t.Errorf("control characters: %q", got)
+	}
 	// Text without a type of its own gets the one certificates have.
 	n = mustDN(t, "organizationIdentifier=OFBBR-1,serialNumber=1,emailAddress=a@b")
 	if got, want := n.String(), "2.5.4.97=#0c074f464242522d31,2.5.4.5=#130131,1.2.840.113549.1.9.1=#1603614062"; got != want {

@@ -5,13 +5,15 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // String prints the name as RFC 4514 says, most specific RDN first: the nine
 // descriptors of its section 3, and any other type as its OID with the hex of
 // the encoded value, tag included. It is, character by character, what Java's
 // X500Principal.getName() prints, the spelling ecosystems register; except that
-// Java garbles BMPString and accented TeletexString, which are decoded here.
+// Java garbles BMPString and accented TeletexString, which are decoded here, and
+// prints control characters raw, which are escaped here for the terminal's sake.
 func (n Name) String() string {
 	return n.print(func(b *strings.Builder, a Attribute) {
 		t, known := typesByOID[a.OID.String()]
@@ -86,14 +88,16 @@ func writeHex(b *strings.Builder, name string, raw asn1.RawValue) {
 }
 
 // writeEscaped escapes as RFC 4514 section 2.4 says: the special characters, a
-// leading number sign, spaces at either end, and NUL.
+// leading number sign, spaces at either end, NUL and other control characters.
 func writeEscaped(b *strings.Builder, value, special string) {
 	lead := len(value) - len(strings.TrimLeft(value, " "))
 	tail := len(strings.TrimRight(value, " "))
 	for i, r := range value {
 		switch {
-		case r == 0:
-			fmt.Fprintf(b, "\\%02X", r)
+		case unicode.IsControl(r):
+			for _, octet := range []byte(string(r)) {
+				fmt.Fprintf(b, "\\%02X", octet)
+			}
 			continue
 		case strings.ContainsRune(special, r), r == '#' && i == 0, r == ' ' && (i < lead || i >= tail):
 			b.WriteByte('\\')

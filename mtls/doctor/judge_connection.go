@@ -102,8 +102,8 @@ func (e *examination) judgeClock(h *host) []Finding {
 		skew, direction = -skew, "behind"
 	}
 	f.Found = fmt.Sprintf("server %s %s", skew, direction)
-	if skew == 0 {
-		f.Found = "equal to the second"
+	if skew <= time.Second {
+		f.Found = "within a second of this machine's"
 	}
 	if skew > skewWarn {
 		f.Status = Warn

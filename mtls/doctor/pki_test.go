@@ -3,6 +3,7 @@ package doctor
 import (
 	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -185,4 +186,14 @@ func keyBlock(t *testing.T, key crypto.Signer) *pem.Block {
 
 func testAuthority(t *testing.T) *authority {
 	return newAuthority(t, "Sandbox", testkeys.RSA(1), testkeys.RSA(2))
+}
+
+// weakRSA is a key that no ecosystem accepts.
+func weakRSA(t *testing.T) crypto.Signer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }

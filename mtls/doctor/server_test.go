@@ -23,6 +23,7 @@ type fakeServer struct {
 	ca             *authority
 	standard, mtls *tls.Config
 	path           string // of the issuer
+	contentType    string // of the metadata
 	metadata       func(s *fakeServer) map[string]any
 	token          http.HandlerFunc
 	override       http.HandlerFunc // answers everything if set
@@ -35,7 +36,7 @@ var gcmOnly = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_
 // goodServer does everything right.
 func goodServer(t *testing.T) *fakeServer {
 	t.Helper()
-	s := &fakeServer{ca: testAuthority(t)}
+	s := &fakeServer{ca: testAuthority(t), contentType: "application/json"}
 	config := func() *tls.Config {
 		return &tls.Config{
 			Certificates: []tls.Certificate{s.ca.server(t, testkeys.RSA(3), nil)},
@@ -84,7 +85,7 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.override != nil:
 		s.override(w, r)
 	case r.URL.Path == s.path+openIDSuffix, r.URL.Path == oauthSuffix+s.path:
-		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Type", s.contentType)
 		if err := json.NewEncoder(w).Encode(s.metadata(s)); err != nil {
 			panic(err)
 		}

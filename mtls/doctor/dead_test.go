@@ -1,0 +1,153 @@
+package doctor
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/fapid/fapid/testkeys"
+)
+
+// listening runs a TCP server that is no TLS server.
+func listening(t *testing.T, serve func(net.Conn)) (addr string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+			go serve(conn)
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func TestDeadHosts(t *testing.T) {
+	plainHTTP := listening(t, func(conn net.Conn) {
+		_, _ = bufio.NewReader(conn).ReadByte()
+		fmt.Fprint(conn, "HTTP/1.0 400 Bad Request\r\n\r\n")
+		conn.Close()
+	})
+	silent := listening(t, func(net.Conn) {})
+	closing := listening(t, func(conn net.Conn) { conn.Close() })
+	for addr, want := range map[string]string{
+		"127.0.0.1:1": "connect: connection refused",
+		plainHTTP:     "connected, but no TLS: tls: first record does not look like a TLS handshake",
+		silent:        "connected, but no TLS: no answer in time",
+		closing:       "connected, but no TLS: EOF",
+	} {
+		start := time.Now()
+		r, err := Examine(context.Background(), Options{URL: addr, Timeout: 300 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &fakeServer{}
+		wantLines(t, s.lines(r.Findings),
+			"fail | "+addr+" | reachable | "+want,
+			"skip | discovery | metadata | the issuer's host did not answer",
+			"skip | discovery | issuer | no metadata",
+			"skip | discovery | mTLS aliases | no metadata",
+			"skip | your certificate | certificate | none given; use --cert and --key to have it checked and tried",
+		)
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("%s: took %s", addr, took)
+		}
+		if !r.Failed() || len(r.Fixes) != 1 {
+			t.Errorf("%s: failed %v, fixes %q", addr, r.Failed(), r.Fixes)
+		}
+	}
+}
+
+// TestSilentHosts: whoever takes a connection or a request and never answers is
+// given up on in bounded time.
+func TestSilentHosts(t *testing.T) {
+	s := goodServer(t)
+	block := make(chan struct{})
+	t.Cleanup(func() { close(block) })
+	s.token = func(http.ResponseWriter, *http.Request) { <-block }
+	silent := listening(t, func(net.Conn) {})
+	members(func(_ *fakeServer, _, aliases map[string]any) {
+		aliases["userinfo_endpoint"] = "https://" + silent + "/userinfo"
+	})(t, s)
+	s.serve(t)
+	start := time.Now()
+	r := s.examine(t, func(opt *Options) { opt.Timeout = 500 * time.Millisecond })
+	wantLines(t, s.troubles(r),
+		"fail | "+silent+" | reachable | connected, but no TLS: no answer in time",
+		"warn | mtls | token request with your certificate | no answer: no answer within 500ms",
+		"warn | mtls | token request without a certificate | no answer: no answer within 500ms")
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
+// TestRenegotiation uses OpenSSL, because Go's server never renegotiates.
+func TestRenegotiation(t *testing.T) {
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("openssl is not installed, and nothing else here can renegotiate")
+	}
+	s := goodServer(t)
+	file := writePEM(t, "server.pem", append(certificateBlocks(s.ca.leaf(t, testkeys.RSA(3), nil)), keyBlock(t, testkeys.RSA(3)))...)
+	addr := freeAddress(t)
+	// In s_server, "R" on standard input asks for a client certificate by
+	// renegotiation; it is typed whenever a request has arrived.
+	cmd := exec.Command(openssl, "s_server", "-accept", addr, "-cert", file, "-key", file, "-tls1_2")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	ready := make(chan struct{})
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			switch lines.Text() {
+			case "ACCEPT":
+				close(ready)
+			case "POST / HTTP/1.1":
+				io.WriteString(in, "R\n")
+			}
+		}
+	}()
+	<-ready
+	h := &host{addr: addr, name: "127.0.0.1", token: "https://" + addr, mtls: true}
+	e := &examination{probe: prober{timeout: 5 * time.Second, now: time.Now}}
+	h.withTLS12 = e.emptyTokenRequest(context.Background(), h, anything())
+	h.versions = map[uint16]handshake{h.withTLS12.version: h.withTLS12.handshake}
+	wantLines(t, s.lines(e.judgeRenegotiation(h)), "fail |  | renegotiation | the server renegotiates before it answers")
+}
+
+// freeAddress is one that nobody listens on just now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
