@@ -61,6 +61,7 @@ var failureAdvice = map[string]string{
 
 // fail classifies the error and tells the callback.
 func (l *Listener) fail(p *pending, conn *tls.Conn, err error) {
+	err = plainAlert(p.tail, err)
 	cause := classify(err)
 	select {
 	case <-l.done:
@@ -100,6 +101,18 @@ func offered(values []uint16, name func(uint16) string) []string {
 		names = append(names, name(v))
 	}
 	return names
+}
+
+// plainAlert returns the alert that a client sent, if it sent it in plain text
+// where crypto/tls wanted an encrypted record and so found a bad MAC. OpenSSL
+// does that in TLS 1.3 when it refuses the server's certificate, which makes it
+// what is behind most failed handshakes of curl.
+func plainAlert(tail [7]byte, err error) error {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "local error" || [5]byte(tail[:5]) != [5]byte{21, 3, 3, 0, 2} {
+		return err
+	}
+	return &net.OpError{Op: "remote error", Err: tls.AlertError(tail[6])}
 }
 
 // classify finds the cause of a handshake error. crypto/tls has few types for

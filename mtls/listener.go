@@ -50,6 +50,19 @@ type pending struct {
 	since   time.Time
 	hello   *tls.ClientHelloInfo // set on the goroutine of the handshake
 	evicted atomic.Bool
+
+	shaken bool    // the handshake is over: stop watching
+	tail   [7]byte // the bytes read last: an alert record fits
+}
+
+// Read remembers what came last, for [plainAlert].
+func (p *pending) Read(b []byte) (int, error) {
+	n, err := p.Conn.Read(b)
+	if !p.shaken && n > 0 {
+		kept := copy(p.tail[:], p.tail[min(n, len(p.tail)):])
+		copy(p.tail[kept:], b[max(0, n-len(p.tail)):n])
+	}
+	return n, err
 }
 
 // NewListener starts accepting from inner. Close ends that, and everything
@@ -217,7 +230,7 @@ func (l *Listener) handshake(p *pending) {
 		return
 	}
 	p.SetDeadline(time.Time{})
-	p.hello = nil // it would live as long as the connection
+	p.shaken, p.hello = true, nil // a hello would live as long as the connection
 	select {
 	case l.ready <- conn:
 	case <-l.done:

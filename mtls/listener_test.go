@@ -327,6 +327,34 @@ func TestConnectionsThatAreNotTLS(t *testing.T) {
 	s.failure(t, CauseTimeout)
 }
 
+// plainSpeaker is a client's connection that answers the server's first flight
+// with an alert in plain text, as OpenSSL does.
+type plainSpeaker struct {
+	net.Conn
+	hello bool
+}
+
+func (c *plainSpeaker) Write(b []byte) (int, error) {
+	if !c.hello {
+		c.hello = true
+		return c.Conn.Write(b)
+	}
+	c.Conn.Write([]byte{20, 3, 3, 0, 1, 1, 21, 3, 3, 0, 2, 2, 48}) // unknown_ca
+	c.Close()
+	return len(b), nil
+}
+
+func TestPlainAlert(t *testing.T) {
+	s := serve(t, ListenerConfig{}, echo)
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	tls.Client(&plainSpeaker{Conn: conn}, &tls.Config{RootCAs: s.roots, ServerName: "localhost"}).Handshake()
+	s.failure(t, CauseUnknownCA)
+}
+
 func TestClassifyAlerts(t *testing.T) {
 	for text, want := range map[string]string{
 		"tls: unknown certificate authority":  CauseUnknownCA,

@@ -3,6 +3,7 @@ package doctor
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -42,7 +43,14 @@ func TestDeadHosts(t *testing.T) {
 		conn.Close()
 	})
 	silent := listening(t, func(net.Conn) {})
-	closing := listening(t, func(conn net.Conn) { conn.Close() })
+	closing := listening(t, func(conn net.Conn) {
+		record := make([]byte, 5)
+		if _, err := io.ReadFull(conn, record); err == nil {
+			// All of the ClientHello, or closing would reset the connection.
+			_, _ = io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint16(record[3:])))
+		}
+		conn.Close()
+	})
 	for addr, want := range map[string]string{
 		"127.0.0.1:1": "connect: connection refused",
 		plainHTTP:     "connected, but no TLS: tls: first record does not look like a TLS handshake",

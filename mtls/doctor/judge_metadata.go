@@ -154,6 +154,8 @@ func (e *examination) judgeAliasPresence() Finding {
 		return f
 	case len(found) == 0:
 		found = append(found, "none")
+		f.Status = Warn
+		f.Fix = "Add mtls_endpoint_aliases to the metadata."
 	case len(missing) > 0:
 		found = append(found, "without alias: "+strings.Join(missing, ", "))
 	}

@@ -13,6 +13,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,12 +27,11 @@ type authority struct {
 	rootKey, issuingKey crypto.Signer
 }
 
-var serials int64
+var serials atomic.Int64
 
 func sign(t *testing.T, template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) *x509.Certificate {
 	t.Helper()
-	serials++
-	template.SerialNumber = big.NewInt(serials)
+	template.SerialNumber = big.NewInt(serials.Add(1))
 	if template.NotBefore.IsZero() {
 		template.NotBefore = time.Now().Add(-time.Hour)
 	}
@@ -54,7 +55,7 @@ func newAuthority(t *testing.T, name string, rootKey, issuingKey crypto.Signer) 
 	ca := func(cn string) *x509.Certificate {
 		return &x509.Certificate{
 			Subject: pkix.Name{CommonName: cn}, IsCA: true, BasicConstraintsValid: true,
-			KeyUsage: x509.KeyUsageCertSign,
+			KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-240 * time.Hour),
 		}
 	}
 	a.root = sign(t, ca(name+" Root"), ca(name+" Root"), rootKey.Public(), rootKey)
@@ -184,8 +185,20 @@ func keyBlock(t *testing.T, key crypto.Signer) *pem.Block {
 	return &pem.Block{Type: "PRIVATE KEY", Bytes: der}
 }
 
+// The authority that most tests use, with the certificate of its server.
+var sandbox struct {
+	once   sync.Once
+	ca     *authority
+	server tls.Certificate
+}
+
 func testAuthority(t *testing.T) *authority {
-	return newAuthority(t, "Sandbox", testkeys.RSA(1), testkeys.RSA(2))
+	t.Helper()
+	sandbox.once.Do(func() {
+		sandbox.ca = newAuthority(t, "Sandbox", testkeys.RSA(1), testkeys.RSA(2))
+		sandbox.server = sandbox.ca.server(t, testkeys.RSA(3), nil)
+	})
+	return sandbox.ca
 }
 
 // weakRSA is a key that no ecosystem accepts.

@@ -165,30 +165,33 @@ func (p prober) do(ctx context.Context, h *host, o offer, r *http.Request) (x ex
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.NetConn().Close() })()
+	if x.err = x.talk(conn, r, p.now); x.err != nil && ctx.Err() != nil {
+		x.err = fmt.Errorf("no answer within %s", p.timeout)
+	}
+	return x
+}
 
-	var early io.Reader = bytes.NewReader(nil)
-	if seen.version == tls.VersionTLS13 {
-		if early, x.err = settle(conn, seen.took); x.err != nil {
-			return x
+func (x *exchange) talk(conn *tls.Conn, r *http.Request, now func() time.Time) error {
+	early := io.Reader(bytes.NewReader(nil))
+	if x.version == tls.VersionTLS13 {
+		var err error
+		if early, err = settle(conn, x.took); err != nil {
+			return err
 		}
 	}
-	sent := p.now()
-	if x.err = r.Write(conn); x.err != nil {
-		return x
+	sent := now()
+	if err := r.Write(conn); err != nil {
+		return err
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(io.MultiReader(early, conn)), r)
 	if err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("no answer within %s", p.timeout)
-		}
-		x.err = err
-		return x
+		return err
 	}
 	defer answer.Body.Close()
 	x.status, x.header = answer.StatusCode, answer.Header
-	x.measureClock(sent, p.now())
-	x.body, x.err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	return x
+	x.measureClock(sent, now())
+	x.body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	return err
 }
 
 // settle waits for the alert of a server that refuses the client certificate.

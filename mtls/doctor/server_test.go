@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func goodServer(t *testing.T) *fakeServer {
 	s := &fakeServer{ca: testAuthority(t), contentType: "application/json"}
 	config := func() *tls.Config {
 		return &tls.Config{
-			Certificates: []tls.Certificate{s.ca.server(t, testkeys.RSA(3), nil)},
+			Certificates: []tls.Certificate{sandbox.server},
 			MinVersion:   tls.VersionTLS12,
 			CipherSuites: gcmOnly,
 			NextProtos:   []string{"h2", "http/1.1"},
@@ -109,6 +110,9 @@ func (s *fakeServer) serve(t *testing.T) {
 	s.standardAddr, s.mtlsAddr = standard.Addr().String(), mtls.Addr().String()
 	for listener, config := range map[net.Listener]*tls.Config{standard: s.standard, mtls: s.mtls} {
 		server := &http.Server{Handler: s, TLSConfig: config, ErrorLog: log.New(io.Discard, "", 0)}
+		if !slices.Contains(config.NextProtos, "h2") {
+			server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+		}
 		go server.ServeTLS(listener, "", "")
 		t.Cleanup(func() { server.Close() })
 	}

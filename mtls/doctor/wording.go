@@ -103,7 +103,7 @@ func shortError(err error) string {
 		return "no such host: " + dns.Name
 	case isTimeout(err), errors.Is(err, os.ErrDeadlineExceeded):
 		return "no answer in time"
-	case errors.As(err, &op) && op.Op == "dial":
+	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "read" || op.Op == "write"):
 		return op.Err.Error()
 	}
 	return err.Error()
