@@ -9,130 +9,100 @@ import (
 
 // Config is everything that is set from outside. Its zero values mean the
 // defaults that [Config.Complete] fills in.
+//
+// The doc tag is the one description of a key: it is the comment in what
+// [Config.YAML] prints and the description in [Schema]. The choices tag names
+// the row of the table choices with the values that a text may have; required
+// keys have no default; from and to bound a length of time.
 type Config struct {
-	// Dir holds everything the server keeps: store, keys, CA. Relative paths
-	// in this configuration are relative to it.
-	Dir string `json:"dir"`
-	// Listeners are the three doors.
-	Listeners Listeners `json:"listeners"`
-	// TLS is what the standard and the mTLS listener prove themselves with.
-	TLS ServerTLS `json:"tls"`
-	// Proxy takes client certificates from a TLS-terminating proxy.
-	Proxy *Proxy `json:"proxy,omitempty"`
-	// Policies are security profiles of your own, beside the built-in ones.
-	Policies map[string]Policy `json:"policies,omitempty"`
-	// Realms are the issuers, by name.
-	Realms map[string]*Realm `json:"realms"`
-	// Log says what is logged.
-	Log Log `json:"log"`
+	Dir       string            `json:"dir" doc:"Folder of everything the server keeps: store, keys, CA. Relative to this file; other paths here are relative to it. Default .fapid in the working directory."`
+	Listeners Listeners         `json:"listeners" doc:"The three doors of the server."`
+	TLS       ServerTLS         `json:"tls" doc:"What the standard and the mTLS listener prove themselves with. Without files the sandbox CA issues certificates for the hosts of the listeners' URLs."`
+	Proxy     *Proxy            `json:"proxy,omitempty" doc:"TLS-terminating proxies that hand client certificates on. From any other address such a header is refused."`
+	Policies  map[string]Policy `json:"policies,omitempty" doc:"Security profiles of your own, by name, beside the built-in ones."`
+	Realms    map[string]*Realm `json:"realms" doc:"The issuers, by name."`
+	Log       Log               `json:"log" doc:"What is logged to standard error, as JSON lines."`
+
+	origins origins // where the values were written; nil if not loaded
 }
 
 // Listeners are the doors of the server.
 type Listeners struct {
-	Standard Listener `json:"standard"`
-	MTLS     Listener `json:"mtls"`
-	Admin    Listener `json:"admin"`
+	Standard Listener `json:"standard" doc:"Server-authenticated TLS for browsers, discovery and clients without a certificate; its URL is the issuer. Default localhost:8443."`
+	MTLS     Listener `json:"mtls" doc:"Asks for a client certificate; published as mtls_endpoint_aliases. Default localhost:8444."`
+	Admin    Listener `json:"admin" doc:"The operator's listener: health, metrics, traces. Loopback only. Default localhost:9000."`
 }
 
 // Listener is one door.
 type Listener struct {
-	// Address to listen on, "host:port".
-	Address string `json:"address"`
-	// URL by which clients reach it, without a path; default https (admin:
-	// http) and the address.
-	URL string `json:"url,omitempty"`
+	Address string `json:"address" doc:"Where to listen, host:port."`
+	URL     string `json:"url,omitempty" doc:"How it is reached from outside, without a path. Default https (admin: http) and the address."`
 }
 
 // ServerTLS are the server certificates. Without files the sandbox CA issues
 // them for the hosts of the listeners' URLs.
 type ServerTLS struct {
-	// RSA serves TLS 1.2 and clients without ECDSA; required when files are used.
-	RSA *KeyPair `json:"rsa,omitempty"`
-	// ECDSA serves TLS 1.3 clients, at a tenth of the cost.
-	ECDSA *KeyPair `json:"ecdsa,omitempty"`
-	// Hosts are further names and addresses for the sandbox CA's certificates.
-	Hosts []string `json:"hosts,omitempty"`
+	RSA   *KeyPair `json:"rsa,omitempty" doc:"For TLS 1.2 and clients without ECDSA; required when files are used."`
+	ECDSA *KeyPair `json:"ecdsa,omitempty" doc:"For clients with ECDSA, at a tenth of the cost."`
+	Hosts []string `json:"hosts,omitempty" doc:"Further names and addresses in the sandbox CA's server certificates."`
 }
 
 // KeyPair is a certificate chain and its private key, in PEM files.
 type KeyPair struct {
-	Certificate string `json:"certificate"`
-	Key         string `json:"key"`
+	Certificate string `json:"certificate" required:"true" doc:"PEM file with the certificate and its chain, leaf first."`
+	Key         string `json:"key" required:"true" doc:"PEM file with the private key."`
 }
 
 // Proxy says which TLS-terminating proxies hand client certificates on, and how.
-// From any other address such a header is refused.
 type Proxy struct {
-	// Trusted are the proxies' addresses, as prefixes ("10.0.0.5/32").
-	Trusted []netip.Prefix `json:"trusted"`
-	// Format is rfc9440, pem-escaped (nginx) or xfcc (Envoy); default rfc9440.
-	Format string `json:"format,omitempty"`
-	// Header and ChainHeader carry the certificate and its chain; defaults by format.
-	Header      string `json:"header,omitempty"`
-	ChainHeader string `json:"chain_header,omitempty"`
+	Trusted     []netip.Prefix `json:"trusted" required:"true" doc:"Addresses of the proxies, as prefixes such as 10.0.0.5/32."`
+	Format      string         `json:"format,omitempty" choices:"format" doc:"How the certificate is written: rfc9440, pem-escaped (nginx) or xfcc (Envoy). Default rfc9440."`
+	Header      string         `json:"header,omitempty" doc:"Header with the certificate. Default by format: Client-Cert, X-SSL-Client-Cert, X-Forwarded-Client-Cert."`
+	ChainHeader string         `json:"chain_header,omitempty" doc:"Header with its chain. Default Client-Cert-Chain for rfc9440, none for the others."`
 }
 
 // Policy is a security profile built on another.
 type Policy struct {
-	// Base is the built-in policy it starts from.
-	Base string `json:"base"`
-
-	AuthMethods            []string           `json:"token_endpoint_auth_methods,omitempty"`
-	AssertionAlgs          []string           `json:"token_endpoint_auth_signing_algs,omitempty"`
-	AssertionAudience      oauth.AudienceRule `json:"client_assertion_audience,omitempty"`
-	AssertionLifetime      Duration           `json:"client_assertion_lifetime,omitempty"`
-	ClockSkew              Duration           `json:"clock_skew,omitempty"`
-	SenderConstrained      *bool              `json:"sender_constrained_access_tokens,omitempty"`
-	TokenAlgs              []string           `json:"access_token_signing_algs,omitempty"`
-	AccessTokenLifetime    Duration           `json:"access_token_lifetime,omitempty"`
-	MaxAccessTokenLifetime Duration           `json:"max_access_token_lifetime,omitempty"`
-	AnyDNOrder             *bool              `json:"any_dn_order,omitempty"`
+	Base                   string             `json:"base" required:"true" choices:"base" doc:"Built-in policy it starts from; every key left out is as there. One built on a FAPI policy can only narrow it."`
+	AuthMethods            []string           `json:"token_endpoint_auth_methods,omitempty" choices:"method" doc:"Client authentication methods a client may register."`
+	AssertionAlgs          []string           `json:"token_endpoint_auth_signing_algs,omitempty" choices:"assertion-alg" doc:"JWS algorithms of client assertions (private_key_jwt)."`
+	AssertionAudience      oauth.AudienceRule `json:"client_assertion_audience,omitempty" choices:"audience" doc:"What a client assertion may name as aud: issuer (that string alone) or endpoints (also the token endpoint, the endpoint called and their aliases)."`
+	AssertionLifetime      Duration           `json:"client_assertion_lifetime,omitempty" from:"10s" to:"24h" doc:"How far ahead exp of a client assertion may lie."`
+	ClockSkew              Duration           `json:"clock_skew,omitempty" from:"10s" to:"5m" doc:"How far clocks may differ; with a FAPI policy at most 1m."`
+	SenderConstrained      *bool              `json:"sender_constrained_access_tokens,omitempty" doc:"Refuse tokens that are not bound to a certificate."`
+	TokenAlgs              []string           `json:"access_token_signing_algs,omitempty" choices:"token-alg" doc:"JWS algorithms of access tokens; the first is used for clients that chose none."`
+	AccessTokenLifetime    Duration           `json:"access_token_lifetime,omitempty" from:"10s" to:"24h" doc:"For clients that chose none."`
+	MaxAccessTokenLifetime Duration           `json:"max_access_token_lifetime,omitempty" from:"10s" to:"24h" doc:"The longest a client may choose."`
+	AnyDNOrder             *bool              `json:"any_dn_order,omitempty" doc:"Accept a subject DN whose parts come in another order than registered."`
 }
 
 // Realm is one issuer.
 type Realm struct {
-	// Issuer identifier; default the standard listener's URL for the realm
-	// "default" and that with /realms/NAME for any other.
-	Issuer string `json:"issuer,omitempty"`
-	// Layout names the paths of the endpoints.
-	Layout string `json:"layout,omitempty"`
-	// Sandbox realms explain refusals on the wire: error_uri leads to the trace.
-	Sandbox bool `json:"sandbox,omitempty"`
-	// Policy is the security profile of clients that name none.
-	Policy string `json:"policy,omitempty"`
-	// Policies are further profiles that clients of this realm may name.
-	Policies []string `json:"policies,omitempty"`
-	// Scopes are what clients can be registered for.
-	Scopes []string `json:"scopes,omitempty"`
-	// Audience is the aud of tokens for the realm's own API; default the bank's URL.
-	Audience string `json:"audience,omitempty"`
-	// Trust says which client certificates are accepted.
-	Trust Trust `json:"trust"`
-	// JWKS says which private addresses a client's jwks_uri may resolve to.
-	JWKS Fetch `json:"jwks"`
+	Issuer   string   `json:"issuer,omitempty" doc:"Issuer identifier. Default the standard listener's URL for the realm default, with /realms/NAME for any other."`
+	Layout   string   `json:"layout,omitempty" choices:"layout" doc:"Paths of the endpoints. Default default for the realm default, realm for any other."`
+	Sandbox  bool     `json:"sandbox,omitempty" doc:"Explain refusals on the wire: error_uri leads to the trace."`
+	Policy   string   `json:"policy,omitempty" choices:"policy" doc:"Security profile of clients that name none. Default fapi2."`
+	Policies []string `json:"policies,omitempty" choices:"policy" doc:"Further profiles that clients of this realm may name."`
+	Scopes   []string `json:"scopes,omitempty" doc:"What clients can be registered for. Default openid, accounts, payments, directory:software."`
+	Audience string   `json:"audience,omitempty" doc:"The aud of tokens for the realm's own API. Default the URL of its bank."`
+	Trust    Trust    `json:"trust" doc:"Which client certificates are accepted; at least one source."`
+	JWKS     Fetch    `json:"jwks" doc:"How a client's jwks_uri is fetched."`
 }
 
 // Trust says whom a realm believes.
 type Trust struct {
-	// SandboxCA trusts the CA that fapid itself keeps in Dir.
-	SandboxCA bool `json:"sandbox_ca,omitempty"`
-	// CAs are PEM files of further trusted roots and intermediates.
-	CAs []string `json:"cas,omitempty"`
-	// CRLs are files with the revocation lists of those CAs, PEM or DER; a
-	// changed file is read again.
-	CRLs []string `json:"crls,omitempty"`
+	SandboxCA bool     `json:"sandbox_ca,omitempty" doc:"Trust the CA that fapid itself keeps in dir."`
+	CAs       []string `json:"cas,omitempty" doc:"PEM files of further trusted roots and intermediates."`
+	CRLs      []string `json:"crls,omitempty" doc:"Files with the revocation lists of those CAs, PEM or DER; a changed file is read again."`
 }
 
 // Fetch bounds what is fetched for a client.
 type Fetch struct {
-	// AllowPrivate lets jwks_uri resolve into these prefixes.
-	AllowPrivate []netip.Prefix `json:"allow_private,omitempty"`
-	// CAs are PEM files of further roots for the hosts that are fetched from.
-	CAs []string `json:"cas,omitempty"`
+	AllowPrivate []netip.Prefix `json:"allow_private,omitempty" doc:"Private addresses a jwks_uri may resolve to, as prefixes."`
+	CAs          []string       `json:"cas,omitempty" doc:"PEM files of further roots for the hosts that are fetched from."`
 }
 
-// Log says what is logged to standard error, as JSON lines.
+// Log says what is logged.
 type Log struct {
-	// Level is debug, info, warn or error; requests are logged at info.
-	Level string `json:"level,omitempty"`
+	Level string `json:"level,omitempty" choices:"level" doc:"debug, info, warn or error; requests are logged at info. Default info."`
 }

@@ -37,3 +37,5 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	*d = Duration(parsed)
 	return nil
 }
+
+func (d Duration) std() time.Duration { return time.Duration(d) }

@@ -1,0 +1,32 @@
+package server
+
+import (
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/token"
+)
+
+// choice is a set of words that a text may be. The checks and the schema read
+// the same row, by the choices tag of the field.
+type choice struct {
+	noun  string
+	words []string
+	// elsewhere says where words of one's own are defined; empty if the set is
+	// closed.
+	elsewhere string
+}
+
+var choices = map[string]choice{
+	"format":        {noun: "format", words: []string{mtls.FormatRFC9440, mtls.FormatPEMEscaped, mtls.FormatXFCC}},
+	"base":          {noun: "built-in policy", words: sortedKeys(policies)},
+	"policy":        {noun: "policy", words: sortedKeys(policies), elsewhere: "define it under policies"},
+	"layout":        {noun: "layout", words: sortedKeys(layouts)},
+	"level":         {noun: "log level", words: []string{"debug", "info", "warn", "error"}},
+	"audience":      {noun: "audience rule", words: []string{string(oauth.AudienceIssuer), string(oauth.AudienceEndpoints)}},
+	"token-alg":     {noun: "signing algorithm for tokens", words: token.Algs},
+	"assertion-alg": {noun: "signing algorithm for client assertions", words: []string{"PS256", "ES256", "EdDSA", "PS384", "PS512", "ES384", "ES512", "RS256"}},
+	"method": {noun: "client authentication method", words: []string{
+		oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT,
+		oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthSecretJWT,
+	}},
+}

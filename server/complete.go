@@ -1,0 +1,183 @@
+package server
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+)
+
+// Complete fills in what was left out and checks everything, files included; it
+// may be called again after a change. The error is [Problems], all of them,
+// each with the place its value came from.
+func (c *Config) Complete() error {
+	c.fill()
+	k := &check{config: c}
+	k.listeners()
+	k.section("", reflect.ValueOf(c).Elem())
+	k.serverTLS()
+	if c.Proxy != nil {
+		k.proxy(c.Proxy)
+	}
+	for _, name := range sortedKeys(c.Policies) {
+		k.policy(name, c.Policies[name])
+	}
+	k.realms()
+	return k.problems.err()
+}
+
+func (c *Config) fill() {
+	if c.Dir == "" {
+		c.Dir = ".fapid"
+	}
+	// Absolute, so that what is printed means the same wherever it is read. The
+	// error is that of a working directory that is gone; opening Dir will say so.
+	if dir, err := filepath.Abs(c.Dir); err == nil {
+		c.Dir = dir
+	}
+	c.Listeners.Standard.fill("https", "localhost:8443")
+	c.Listeners.MTLS.fill("https", "localhost:8444")
+	c.Listeners.Admin.fill("http", "localhost:9000")
+	if c.Proxy != nil {
+		c.Proxy.fill()
+	}
+	if len(c.Realms) == 0 {
+		c.Realms = map[string]*Realm{"default": nil}
+	}
+	for name, realm := range c.Realms {
+		if realm == nil {
+			realm = new(Realm)
+			c.Realms[name] = realm
+		}
+		realm.fill(name, &c.Listeners)
+	}
+	preset(&c.Log.Level, "info")
+}
+
+func preset(text *string, value string) {
+	if *text == "" {
+		*text = value
+	}
+}
+
+func (l *Listener) fill(scheme, address string) {
+	preset(&l.Address, address)
+	host, port, err := net.SplitHostPort(l.Address)
+	if err != nil || unspecified(host) {
+		return
+	}
+	// Browsers leave the port of the scheme out, and hosts are compared as texts.
+	if port == defaultPort(scheme) {
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+	} else {
+		host = net.JoinHostPort(host, port)
+	}
+	preset(&l.URL, scheme+"://"+strings.ToLower(host))
+}
+
+// unspecified reports whether a host means every address of the machine.
+func unspecified(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.Unmap().IsUnspecified()
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "http" {
+		return "80"
+	}
+	return "443"
+}
+
+func (p *Proxy) fill() {
+	preset(&p.Format, mtls.FormatRFC9440)
+	switch p.Format {
+	case mtls.FormatRFC9440:
+		preset(&p.Header, "Client-Cert")
+		preset(&p.ChainHeader, "Client-Cert-Chain")
+	case mtls.FormatPEMEscaped:
+		preset(&p.Header, "X-SSL-Client-Cert")
+	case mtls.FormatXFCC:
+		preset(&p.Header, "X-Forwarded-Client-Cert")
+	}
+}
+
+func (r *Realm) fill(name string, listeners *Listeners) {
+	layout, below := "default", ""
+	if name != "default" {
+		layout, below = "realm", "/realms/"+name
+	}
+	if listeners.Standard.URL != "" {
+		preset(&r.Issuer, listeners.Standard.URL+below)
+	}
+	if listeners.MTLS.URL != "" {
+		preset(&r.Audience, listeners.MTLS.URL+below+"/bank")
+	}
+	preset(&r.Layout, layout)
+	preset(&r.Policy, "fapi2")
+	if len(r.Scopes) == 0 {
+		r.Scopes = []string{"openid", "accounts", "payments", "directory:software"}
+	}
+}
+
+// Policy returns a security profile by name, built-in or of one's own, as a
+// value that the caller may keep.
+func (c *Config) Policy(name string) (*oauth.Policy, bool) {
+	own := c.Policies[name]
+	row, ok := policies[name]
+	if !ok {
+		row, ok = policies[own.Base]
+	}
+	if !ok {
+		return nil, false
+	}
+	row.Name = name
+	replaceList(&row.AuthMethods, own.AuthMethods)
+	replaceList(&row.AssertionAlgs, own.AssertionAlgs)
+	replaceList(&row.TokenAlgs, own.TokenAlgs)
+	replace(&row.AssertionAudience, own.AssertionAudience)
+	replace(&row.AssertionLifetime, own.AssertionLifetime.std())
+	replace(&row.ClockSkew, own.ClockSkew.std())
+	replace(&row.AccessTokenLifetime, own.AccessTokenLifetime.std())
+	replace(&row.MaxAccessTokenLifetime, own.MaxAccessTokenLifetime.std())
+	if own.SenderConstrained != nil {
+		row.SenderConstrained = *own.SenderConstrained
+	}
+	if own.AnyDNOrder != nil {
+		row.AnyDNOrder = *own.AnyDNOrder
+	}
+	return &row, true
+}
+
+func replace[T comparable](at *T, value T) {
+	var none T
+	if value != none {
+		*at = value
+	}
+}
+
+// replaceList copies, because the built-in rows are shared.
+func replaceList(at *[]string, values []string) {
+	if len(values) == 0 {
+		values = *at
+	}
+	*at = slices.Clone(values)
+}
+
+// origin returns a URL's scheme, host and port as they are compared: in lower
+// case and without the port of the scheme.
+func origin(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if n, err := strconv.Atoi(u.Port()); err == nil && strconv.Itoa(n) == defaultPort(u.Scheme) {
+		host = strings.TrimSuffix(host, ":"+u.Port())
+	}
+	return u.Scheme + "://" + strings.TrimSuffix(host, ":")
+}
