@@ -4,8 +4,6 @@ package store_test
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -15,16 +13,6 @@ import (
 
 	"github.com/fapid/fapid/store"
 )
-
-type spent struct {
-	At int64 `json:"at"`
-}
-
-func randomKey() string {
-	var b [32]byte
-	_, _ = rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
 
 func openBench(b *testing.B) *store.Bolt {
 	s, err := store.Open(filepath.Join(b.TempDir(), "bench.db"), store.Options{})
@@ -40,10 +28,6 @@ func processCPU() time.Duration {
 	var usage syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-}
-
-func records(s store.Store) store.Table[spent] {
-	return store.Table[spent]{Store: s, Name: "default/assertion", Now: time.Now}
 }
 
 // many calls do n times, from a number of callers at once.
@@ -82,7 +66,7 @@ func measure(b *testing.B, callers int, do func() error) {
 
 // BenchmarkClaim16 is the price of a single-use value that carries nothing.
 func BenchmarkClaim16(b *testing.B) {
-	claims := store.Claims{Store: openBench(b), Name: "default/assertion"}
+	claims := claimsOf(openBench(b))
 	measure(b, 16, func() error {
 		return claims.Claim(context.Background(), randomKey(), time.Now().Add(time.Minute))
 	})

@@ -1,12 +1,31 @@
 package store_test
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/fapid/fapid/store"
 	"github.com/fapid/fapid/store/storetest"
 )
+
+type spent struct {
+	At int64 `json:"at"`
+}
+
+func randomKey() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func claimsOf(s store.Store) store.Claims { return store.Claims{Store: s, Name: "default/assertion"} }
+
+func records(s store.Store) store.Table[spent] {
+	return store.Table[spent]{Store: s, Name: "default/assertion", Now: time.Now}
+}
 
 func open(t *testing.T, path string, options store.Options) *store.Bolt {
 	t.Helper()

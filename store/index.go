@@ -25,8 +25,8 @@ const (
 	// records is not removed when a record is deleted or gets another expiry:
 	// the sweeper looks at the record. An entry of claims is the claims.
 	expiryBucket = "\x00expiry"
-	// sweptBucket maps a table (records) or a zero byte and a table (claims)
-	// to the latest expiry that was swept there.
+	// sweptBucket has a record for each table (records) and each zero byte and
+	// table (claims): its expiry is the latest that was swept there.
 	sweptBucket = "\x00swept"
 )
 

@@ -130,10 +130,13 @@ func (tx *boltTx) markSwept(swept map[string]uint64) error {
 		return err
 	}
 	for mark, expires := range swept {
-		if old, err := tx.sweptSeconds(mark); err != nil || old >= expires {
+		if old, err := tx.sweptSeconds(mark); err != nil {
+			return err
+		} else if old >= expires {
 			continue
 		}
-		if err := marks.bucket.Put([]byte(mark), binary.BigEndian.AppendUint64(nil, expires)); err != nil {
+		key := []byte(mark)
+		if err := marks.bucket.Put(key, marks.pack(key, nil, expires)); err != nil {
 			return err
 		}
 	}
@@ -146,10 +149,16 @@ func (tx *boltTx) sweptSeconds(mark string) (uint64, error) {
 	if marks == nil || err != nil {
 		return 0, err
 	}
-	if value := marks.bucket.Get([]byte(mark)); value != nil {
-		return binary.BigEndian.Uint64(value), nil
+	key := []byte(mark)
+	record := marks.bucket.Get(key)
+	if record == nil {
+		return 0, nil
 	}
-	return 0, nil
+	if !marks.sound(key, record) {
+		tx.owner.fail(fmt.Errorf("%w: sweep marks", ErrDamaged))
+		return 0, tx.owner.Err()
+	}
+	return binary.BigEndian.Uint64(record), nil
 }
 
 // Swept implements [Tx].

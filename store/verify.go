@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
@@ -44,6 +45,9 @@ func verify(path string) (err error) {
 			return damaged(path, fmt.Sprintf("%d bytes of %d are there", info.Size(), tx.Size()))
 		}
 		v.seen = make([]bool, v.pages)
+		if err := v.metas(); err != nil {
+			return damaged(path, err)
+		}
 		if err := v.bucket("", uint64(tx.Cursor().Bucket().Root()), 0); err != nil {
 			return damaged(path, err)
 		}
@@ -57,6 +61,9 @@ func verify(path string) (err error) {
 // verifyProblem sorts what the engine says: either the file cannot be opened,
 // or the engine cannot make sense of it.
 func verifyProblem(path string, err error) error {
+	if info, e := os.Stat(path); e == nil && info.Size() == 0 {
+		return damaged(path, "it is empty")
+	}
 	var cause *fs.PathError
 	if errors.Is(err, bolterrors.ErrTimeout) || errors.As(err, &cause) {
 		return openProblem(path, err)
@@ -75,6 +82,7 @@ const (
 	branchFlag  = 1
 	leafFlag    = 2
 	bucketFlag  = 1
+	metaBytes   = 56 // of a meta page after its header, then their FNV-1a checksum
 )
 
 type verifier struct {
@@ -85,11 +93,27 @@ type verifier struct {
 	format    string
 }
 
+// metas verifies both meta pages. The engine does with one, but the other may
+// be the commit before: what has been used since could be used again. A power
+// cut leaves both whole, as each fits in a sector of the disk.
+func (v *verifier) metas() error {
+	for id := range int64(2) {
+		data := make([]byte, pageHeader+metaBytes+8)
+		if _, err := v.file.ReadAt(data, id*v.pageBytes); err != nil {
+			return fmt.Errorf("page %d: %w", id, err)
+		}
+		sum := fnv.New64a()
+		_, _ = sum.Write(data[pageHeader : pageHeader+metaBytes])
+		if sum.Sum64() != binary.NativeEndian.Uint64(data[pageHeader+metaBytes:]) {
+			return fmt.Errorf("page %d has a wrong checksum", id)
+		}
+	}
+	return nil
+}
+
 // bucket verifies the tree at a root page.
 func (v *verifier) bucket(name string, root uint64, depth int) error {
-	t := &boltTable{name: name}
-	t.seed = checksumOf(name)
-	return v.page(t, root, nil, nil, depth)
+	return v.page(&boltTable{name: name, seed: checksumOf(name)}, root, nil, nil, depth)
 }
 
 // page verifies a page whose keys lie in [from, to); nil is unbounded.
@@ -120,47 +144,48 @@ func (v *verifier) page(t *boltTable, id uint64, from, to []byte, depth int) err
 			return fmt.Errorf("page %d: %w", id, err)
 		}
 	}
-	if err := v.elements(t, data, from, to, depth); err != nil {
+	if end, err := v.elements(t, data, from, to, depth); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
+	} else if end == pageHeader {
+		return fmt.Errorf("page %d has no elements", id) // the engine removes such
 	}
 	return nil
 }
 
-func (v *verifier) elements(t *boltTable, data, from, to []byte, depth int) error {
+// elements verifies what is on a page and below it. The data of the elements
+// follows the table of elements without a gap: a wrong count or length shows.
+func (v *verifier) elements(t *boltTable, data, from, to []byte, depth int) (end int, err error) {
 	flags, count := binary.NativeEndian.Uint16(data[8:]), int(binary.NativeEndian.Uint16(data[10:]))
 	if flags != branchFlag && flags != leafFlag {
-		return fmt.Errorf("unknown kind %#x", flags)
+		return 0, fmt.Errorf("unknown kind %#x", flags)
 	}
-	if flags == branchFlag && count == 0 || pageHeader+count*elementSize > len(data) {
-		return fmt.Errorf("%d elements", count)
-	}
+	end = pageHeader + count*elementSize
 	keys, children, last := make([][]byte, count), make([]uint64, count), from
 	for i := range count {
-		element := data[pageHeader+i*elementSize:]
-		var key []byte
-		var ok bool
-		if flags == branchFlag {
-			children[i] = binary.NativeEndian.Uint64(element[8:])
-			key, ok = cut(element, uint64(binary.NativeEndian.Uint32(element)), uint64(binary.NativeEndian.Uint32(element[4:])))
-		} else {
-			pos, size := uint64(binary.NativeEndian.Uint32(element[4:])), uint64(binary.NativeEndian.Uint32(element[8:]))
-			var value []byte
-			value, ok = cut(element, pos+size, uint64(binary.NativeEndian.Uint32(element[12:])))
-			if ok {
-				key, _ = cut(element, pos, size)
-				if err := v.leaf(t, key, value, binary.NativeEndian.Uint32(element), depth); err != nil {
-					return err
-				}
+		at := pageHeader + i*elementSize
+		if end > len(data) {
+			return 0, fmt.Errorf("%d elements", count)
+		}
+		e := readElement(data[at:], flags)
+		if at+e.pos != end || e.keyBytes+e.valueBytes > len(data)-end {
+			return 0, fmt.Errorf("element %d is out of place", i)
+		}
+		key := data[end : end+e.keyBytes]
+		value := data[end+e.keyBytes : end+e.keyBytes+e.valueBytes]
+		end += len(key) + len(value)
+		inOrder := bytes.Compare(key, last) > 0 || i == 0 && bytes.Equal(key, from)
+		if len(key) == 0 || !inOrder || to != nil && bytes.Compare(key, to) >= 0 {
+			return 0, fmt.Errorf("key %d is out of order", i)
+		}
+		if flags == leafFlag {
+			if err := v.leaf(t, key, value, e.flags, depth); err != nil {
+				return 0, err
 			}
 		}
-		inOrder := bytes.Compare(key, last) > 0 || i == 0 && (from == nil || bytes.Equal(key, from))
-		if !ok || len(key) == 0 || !inOrder || to != nil && bytes.Compare(key, to) >= 0 {
-			return fmt.Errorf("element %d is out of place", i)
-		}
-		keys[i], last = key, key
+		keys[i], children[i], last = key, e.page, key
 	}
 	if flags == leafFlag {
-		return nil
+		return end, nil
 	}
 	for i, child := range children {
 		upper := to
@@ -168,17 +193,24 @@ func (v *verifier) elements(t *boltTable, data, from, to []byte, depth int) erro
 			upper = keys[i+1]
 		}
 		if err := v.page(t, child, keys[i], upper, depth+1); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return end, nil
 }
 
-func cut(data []byte, pos, size uint64) ([]byte, bool) {
-	if pos+size > uint64(len(data)) {
-		return nil, false
+type element struct {
+	flags                     uint32
+	pos, keyBytes, valueBytes int
+	page                      uint64 // of a branch
+}
+
+func readElement(data []byte, flags uint16) element {
+	number := func(i int) int { return int(binary.NativeEndian.Uint32(data[4*i:])) }
+	if flags == branchFlag {
+		return element{pos: number(0), keyBytes: number(1), page: binary.NativeEndian.Uint64(data[8:])}
 	}
-	return data[pos : pos+size], true
+	return element{flags: uint32(number(0)), pos: number(1), keyBytes: number(2), valueBytes: number(3)}
 }
 
 // leaf verifies one element of a leaf: a table, a record, or one of the store's own.
@@ -193,7 +225,11 @@ func (v *verifier) leaf(t *boltTable, key, value []byte, flags uint32, depth int
 		if len(inline) < pageHeader || binary.NativeEndian.Uint16(inline[8:]) != leafFlag {
 			return fmt.Errorf("table %q is not a table", key)
 		}
-		return v.elements(&boltTable{name: string(key), seed: checksumOf(string(key))}, inline, nil, nil, depth+1)
+		end, err := v.elements(&boltTable{name: string(key), seed: checksumOf(string(key))}, inline, nil, nil, depth+1)
+		if err == nil && end != len(inline) {
+			err = fmt.Errorf("table %q has %d bytes too many", key, len(inline)-end)
+		}
+		return err
 	case flags != 0 || t.name == "":
 		return fmt.Errorf("unknown element of table %q", t.name)
 	case t.name == formatBucket:
@@ -202,11 +238,6 @@ func (v *verifier) leaf(t *boltTable, key, value []byte, flags uint32, depth int
 	case t.name == expiryBucket:
 		if _, ok := readDue(key, value); !ok {
 			return errors.New("an entry of the expiry index has a wrong checksum")
-		}
-		return nil
-	case t.name == sweptBucket:
-		if len(value) != expiryBytes {
-			return fmt.Errorf("sweep mark of %d bytes", len(value))
 		}
 		return nil
 	case !t.sound(key, value):
