@@ -226,10 +226,13 @@ func TestParseNameRefuses(t *testing.T) {
 
 // A name with NUL in the certificate can be shown, but is nobody's.
 func TestNameWithNUL(t *testing.T) {
-	raw := asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte("a\x00b")}
-	raw.FullBytes, _ = asn1.Marshal(raw)
-	value, ok := text(raw)
-	n := Name{RDN{{OID: asn1.ObjectIdentifier{2, 5, 4, 3}, Raw: raw, Value: value, Text: ok}}}
+	name := func(content string, last int) Name {
+		raw := asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(content)}
+		raw.FullBytes, _ = asn1.Marshal(raw)
+		value, ok := text(raw)
+		return Name{RDN{{OID: asn1.ObjectIdentifier{2, 5, 4, last}, Raw: raw, Value: value, Text: ok}}}
+	}
+	n := name("a\x00b", 3)
 	if got := n.String(); got != `CN=a\00b` {
 		t.Errorf("printed as %q", got)
 	}
@@ -237,6 +240,10 @@ func TestNameWithNUL(t *testing.T) {
 		if CompareNames(mustDN(t, s), n, OrderStrict) == nil {
 			t.Errorf("equals %q", s)
 		}
+	}
+	// Keys separate the attributes of an RDN with NUL, so a value must not.
+	if CompareNames(mustDN(t, "O=b+CN=a"), name("b\x002.5.4.3=a", 10), OrderStrict) == nil {
+		t.Error("one attribute passes for two")
 	}
 }
 
