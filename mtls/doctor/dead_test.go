@@ -37,6 +37,7 @@ func listening(t *testing.T, serve func(net.Conn)) (addr string) {
 }
 
 func TestDeadHosts(t *testing.T) {
+	t.Parallel()
 	plainHTTP := listening(t, func(conn net.Conn) {
 		_, _ = bufio.NewReader(conn).ReadByte()
 		fmt.Fprint(conn, "HTTP/1.0 400 Bad Request\r\n\r\n")
@@ -58,7 +59,7 @@ func TestDeadHosts(t *testing.T) {
 		closing:       "connected, but no TLS: EOF",
 	} {
 		start := time.Now()
-		r, err := Examine(context.Background(), Options{URL: addr, Timeout: 300 * time.Millisecond})
+		r, err := Examine(context.Background(), Options{URL: addr, Timeout: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +71,7 @@ func TestDeadHosts(t *testing.T) {
 			"skip | discovery | mTLS aliases | no metadata",
 			"skip | your certificate | certificate | none given; use --cert and --key to have it checked and tried",
 		)
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("%s: took %s", addr, took)
 		}
 		if !r.Failed() || len(r.Fixes) != 1 {
@@ -82,6 +83,7 @@ func TestDeadHosts(t *testing.T) {
 // TestSilentHosts: whoever takes a connection or a request and never answers is
 // given up on in bounded time.
 func TestSilentHosts(t *testing.T) {
+	t.Parallel()
 	s := goodServer(t)
 	block := make(chan struct{})
 	t.Cleanup(func() { close(block) })
@@ -92,18 +94,19 @@ func TestSilentHosts(t *testing.T) {
 	})(t, s)
 	s.serve(t)
 	start := time.Now()
-	r := s.examine(t, func(opt *Options) { opt.Timeout = 500 * time.Millisecond })
+	r := s.examine(t, func(opt *Options) { opt.Timeout = time.Second })
 	wantLines(t, s.troubles(r),
 		"fail | "+silent+" | reachable | connected, but no TLS: no answer in time",
-		"warn | mtls | token request with your certificate | no answer: no answer within 500ms",
-		"warn | mtls | token request without a certificate | no answer: no answer within 500ms")
-	if took := time.Since(start); took > 4*time.Second {
+		"warn | mtls | token request with your certificate | no answer: no answer within 1s",
+		"warn | mtls | token request without a certificate | no answer: no answer within 1s")
+	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("took %s", took)
 	}
 }
 
 // TestRenegotiation uses OpenSSL, because Go's server never renegotiates.
 func TestRenegotiation(t *testing.T) {
+	t.Parallel()
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
 		t.Skip("openssl is not installed, and nothing else here can renegotiate")

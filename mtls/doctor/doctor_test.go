@@ -22,6 +22,7 @@ const (
 
 // TestGoodServer pins the whole report, so that no check can go unnoticed.
 func TestGoodServer(t *testing.T) {
+	t.Parallel()
 	s := goodServer(t)
 	s.serve(t)
 	var steps []string
@@ -92,6 +93,7 @@ func loadedIdentity(t *testing.T, certFile string) *identity {
 }
 
 func TestParseTarget(t *testing.T) {
+	t.Parallel()
 	const openID, oauth = "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"
 	for raw, want := range map[string][4]string{ // issuer, address, the two documents
 		"localhost":                        {"https://localhost", "localhost:443", "https://localhost" + openID, "https://localhost" + oauth},
@@ -116,6 +118,7 @@ func TestParseTarget(t *testing.T) {
 }
 
 func TestOptionsThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	ca := testAuthority(t)
 	cert := writePEM(t, "cert.pem", certificateBlocks(ca.root)...)
 	key := writePEM(t, "key.pem", keyBlock(t, testkeys.RSA(1)))
@@ -141,6 +144,7 @@ func TestOptionsThatCannotBeUsed(t *testing.T) {
 }
 
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	s := goodServer(t)
 	s.serve(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -151,6 +155,7 @@ func TestInterrupted(t *testing.T) {
 }
 
 func TestFixesMostImportantFirstAndOnce(t *testing.T) {
+	t.Parallel()
 	got := fixes([]Finding{
 		{On: "a", Status: Warn, Fix: "warn"},
 		{On: "a", Status: Fail, Fix: "fail"},
@@ -163,6 +168,7 @@ func TestFixesMostImportantFirstAndOnce(t *testing.T) {
 }
 
 func TestWriteText(t *testing.T) {
+	t.Parallel()
 	r := Report{
 		URL: "https://as.example",
 		Findings: []Finding{
@@ -202,6 +208,7 @@ func TestWriteText(t *testing.T) {
 }
 
 func TestReportAsJSON(t *testing.T) {
+	t.Parallel()
 	report := Report{Findings: []Finding{{Name: "n", On: "o", Status: Fail, Found: "f", Expected: "e", Fix: "x"}}, Fixes: fixes(nil)}
 	text, err := json.Marshal(report)
 	if err != nil {

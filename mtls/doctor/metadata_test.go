@@ -37,6 +37,7 @@ func bothDocuments(problem string) string {
 }
 
 func TestMetadata(t *testing.T) {
+	t.Parallel()
 	runShapes(t, []shape{
 		{name: "not an OAuth server", server: answering(404, "text/plain", "404 page not found"), want: []string{bothDocuments("HTTP 404")}},
 		{name: "web page", server: answering(200, "text/html; charset=utf-8", "<!doctype html>"), want: []string{bothDocuments("a web page (HTML), not JSON")}},
@@ -90,6 +91,7 @@ func TestMetadata(t *testing.T) {
 }
 
 func TestOneDocumentIsEnough(t *testing.T) {
+	t.Parallel()
 	for _, missing := range []string{openIDSuffix, oauthSuffix} {
 		s := goodServer(t)
 		inner := *s
@@ -107,6 +109,7 @@ func TestOneDocumentIsEnough(t *testing.T) {
 }
 
 func TestAliases(t *testing.T) {
+	t.Parallel()
 	noAliases := members(func(_ *fakeServer, m, _ map[string]any) { delete(m, "mtls_endpoint_aliases") })
 	plain := members(func(_ *fakeServer, m, _ map[string]any) {
 		delete(m, "mtls_endpoint_aliases")
@@ -166,6 +169,7 @@ func TestAliases(t *testing.T) {
 }
 
 func TestManyAliasHosts(t *testing.T) {
+	t.Parallel()
 	s := goodServer(t)
 	members(func(_ *fakeServer, m, aliases map[string]any) {
 		for i, endpoint := range aliasable {
@@ -186,6 +190,7 @@ func TestManyAliasHosts(t *testing.T) {
 }
 
 func TestTokenEndpoints(t *testing.T) {
+	t.Parallel()
 	token := func(status int, contentType, body string) func(*testing.T, *fakeServer) {
 		return func(_ *testing.T, s *fakeServer) {
 			s.token = func(w http.ResponseWriter, _ *http.Request) {
@@ -216,6 +221,7 @@ func TestTokenEndpoints(t *testing.T) {
 // TestBareTokenRequest pins what is sent: no parameters, and the certificate
 // only where it was asked for.
 func TestBareTokenRequest(t *testing.T) {
+	t.Parallel()
 	s := goodServer(t)
 	seen := make(chan string, 10)
 	good := s.token

@@ -210,3 +210,12 @@ func weakRSA(t *testing.T) crypto.Signer {
 	}
 	return key
 }
+
+func sanExtension(t *testing.T, names ...asn1.RawValue) pkix.Extension {
+	t.Helper()
+	der, err := asn1.Marshal(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: der}
+}

@@ -25,6 +25,7 @@ type fakeServer struct {
 	standard, mtls *tls.Config
 	path           string // of the issuer
 	contentType    string // of the metadata
+	date           string // of the metadata; empty means now
 	metadata       func(s *fakeServer) map[string]any
 	token          http.HandlerFunc
 	override       http.HandlerFunc // answers everything if set
@@ -87,6 +88,9 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.override(w, r)
 	case r.URL.Path == s.path+openIDSuffix, r.URL.Path == oauthSuffix+s.path:
 		w.Header().Set("Content-Type", s.contentType)
+		if s.date != "" {
+			w.Header().Set("Date", s.date)
+		}
 		if err := json.NewEncoder(w).Encode(s.metadata(s)); err != nil {
 			panic(err)
 		}
@@ -109,7 +113,7 @@ func (s *fakeServer) serve(t *testing.T) {
 	standard, mtls := listen(), listen()
 	s.standardAddr, s.mtlsAddr = standard.Addr().String(), mtls.Addr().String()
 	for listener, config := range map[net.Listener]*tls.Config{standard: s.standard, mtls: s.mtls} {
-		server := &http.Server{Handler: s, TLSConfig: config, ErrorLog: log.New(io.Discard, "", 0)}
+		server := &http.Server{Handler: s, TLSConfig: config.Clone(), ErrorLog: log.New(io.Discard, "", 0)}
 		if !slices.Contains(config.NextProtos, "h2") {
 			server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"strings"
@@ -56,25 +57,28 @@ func keyText(public any) string {
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// daysLeft counts whole days; negative after the end.
+// daysLeft counts whole days; negative from the first second after the end.
 func daysLeft(c *x509.Certificate, now time.Time) int {
-	left := c.NotAfter.Sub(now)
-	days := int(left / (24 * time.Hour))
-	if left < 0 {
-		days--
-	}
-	return days
+	return int(math.Floor(c.NotAfter.Sub(now).Hours() / 24))
 }
 
 func daysLeftText(c *x509.Certificate, now time.Time) string {
-	switch days := daysLeft(c, now); {
-	case days < 0:
-		return "expired " + plural(-days, "day") + " ago"
+	switch left := c.NotAfter.Sub(now); {
+	case left < 0:
+		return "expired " + span(-left) + " ago"
 	case now.Before(c.NotBefore):
 		return "not valid yet"
 	default:
-		return plural(days, "day") + " left"
+		return span(left) + " left"
 	}
+}
+
+// span counts in days, or in hours where days would be too coarse.
+func span(d time.Duration) string {
+	if d < 48*time.Hour {
+		return plural(int(d/time.Hour), "hour")
+	}
+	return plural(int(d/(24*time.Hour)), "day")
 }
 
 func plural(n int, noun string) string {
