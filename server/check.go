@@ -116,6 +116,7 @@ func (k *check) listeners() {
 		}
 		if i == 2 && !loopback(host) {
 			k.refuse(door.path+".address", "%s can be reached from other machines; the operator's listener is for this one alone, such as localhost:9000", door.listener.Address)
+			continue
 		}
 		k.listenerURL(door.path, door.listener, door.schemes)
 		for _, other := range doors[:i] {

@@ -4,9 +4,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"net/netip"
 	"path"
@@ -122,10 +119,10 @@ func (k *check) prefix(at string, prefix netip.Prefix, bits4, bits6 int) {
 var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 func (k *check) proxy(proxy *Proxy) {
+	before := len(k.problems)
 	for i, prefix := range proxy.Trusted {
 		k.prefix(fmt.Sprintf("proxy.trusted[%d]", i), prefix, 8, 16)
 	}
-	before := len(k.problems)
 	for _, header := range [][2]string{{"proxy.header", proxy.Header}, {"proxy.chain_header", proxy.ChainHeader}} {
 		if header[1] != "" && !headerName.MatchString(header[1]) {
 			k.refuse(header[0], "%q is not the name of a header", header[1])
@@ -172,29 +169,10 @@ func (k *check) certificates(at string, files []string) {
 		if !ok {
 			continue
 		}
-		if _, err := parseBundle(content); err != nil {
-			k.refuse(item, "%s %s", k.path(name), err)
+		if _, err := parseCertificates(content); err != nil {
+			k.refuse(item, "%s: %s", k.path(name), err)
 		}
 	}
-}
-
-// parseBundle returns the certificates of a PEM file, at least one.
-func parseBundle(content []byte) ([]*x509.Certificate, error) {
-	var certificates []*x509.Certificate
-	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("holds a %s, where only certificates belong", strings.ToLower(block.Type))
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("holds a certificate that cannot be read: %w", err)
-		}
-		certificates = append(certificates, certificate)
-	}
-	if len(certificates) == 0 {
-		return nil, errors.New("holds no PEM certificate")
-	}
-	return certificates, nil
 }
 
 func (k *check) serverTLS() {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
@@ -35,7 +36,7 @@ func (c *Config) Complete() error {
 
 func (c *Config) fill() {
 	if c.Dir == "" {
-		c.Dir = ".fapid"
+		c.Dir = DefaultDir
 	}
 	// Absolute, so that what is printed means the same wherever it is read. The
 	// error is that of a working directory that is gone; opening Dir will say so.
@@ -155,6 +156,13 @@ func (c *Config) Policy(name string) (*oauth.Policy, bool) {
 		row.AnyDNOrder = *own.AnyDNOrder
 	}
 	return &row, true
+}
+
+// LogLevel is log.level, info for a level that Complete refuses.
+func (c *Config) LogLevel() slog.Level {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Log.Level)) // leaves info
+	return level
 }
 
 func replace[T comparable](at *T, value T) {

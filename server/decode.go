@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -241,8 +242,13 @@ func isScalar(node ast.Node) bool {
 
 // describe names what was written instead of what was expected.
 func describe(node ast.Node) string {
-	switch node.(type) {
-	case *ast.StringNode, *ast.LiteralNode:
+	switch node := node.(type) {
+	case *ast.StringNode:
+		if len(node.Value) < 40 {
+			return strconv.Quote(node.Value)
+		}
+		return "text"
+	case *ast.LiteralNode:
 		return "text"
 	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
 		return "the number " + node.GetToken().Value

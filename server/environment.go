@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// ConfigFileVariable names the configuration file when --config does not.
-const ConfigFileVariable = "FAPID_CONFIG"
-
 const variablePrefix = "FAPID_"
 
 // environment sets values from FAPID_ variables: two underscores between the
@@ -17,7 +14,7 @@ func (l *loader) environment(env []string, into reflect.Value) {
 	set := map[string]string{}
 	for _, entry := range env {
 		name, value, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, variablePrefix) && name != ConfigFileVariable {
+		if strings.HasPrefix(name, variablePrefix) {
 			set[name] = value
 		}
 	}

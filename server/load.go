@@ -217,24 +217,22 @@ func place(v reflect.Value, keys []string, value reflect.Value) {
 	v.SetMapIndex(name, entry)
 }
 
-// suggest names the known word nearest to an unknown one, and all of them when
-// none is near. Words of several parts are near when their last parts agree.
+// suggest names the known word nearest to an unknown one, or all of them when
+// none is near. Words of several parts are nearest when their last parts agree.
 func suggest(unknown string, known []string) string {
 	last := func(word string) string { return word[strings.LastIndexAny(word, "._")+1:] }
-	nearest := slices.MinFunc(known, func(a, b string) int {
-		return rank(unknown, a, last(unknown) == last(a)) - rank(unknown, b, last(unknown) == last(b))
-	})
-	if distance(unknown, nearest) <= max(2, len(unknown)/2) || last(unknown) == last(nearest) || len(known) > 15 {
-		return "did you mean " + nearest + "?"
+	apart := func(word string) int {
+		if last(word) == last(unknown) {
+			return distance(unknown, word)
+		}
+		return distance(unknown, word) + maxText
 	}
-	return "there are " + strings.Join(known, ", ")
-}
-
-func rank(unknown, known string, sameLast bool) int {
-	if sameLast {
-		return distance(unknown, known)
+	nearest := slices.MinFunc(known, func(a, b string) int { return apart(a) - apart(b) })
+	few := len(known) <= 15
+	if few && apart(nearest) >= maxText && distance(unknown, nearest) > max(2, len(unknown)/2) {
+		return "there are " + strings.Join(known, ", ")
 	}
-	return distance(unknown, known) + 4
+	return "did you mean " + nearest + "?"
 }
 
 // distance is how many letters must change to get from a to b (Levenshtein).
