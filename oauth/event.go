@@ -60,10 +60,9 @@ func (e *Event) Fail(name, expected, presented, advice string) {
 	e.record(Check{Name: name, Expected: expected, Presented: presented, Advice: advice})
 }
 
-// Record adds a check made elsewhere and returns whether it succeeded.
-func (e *Event) Record(check Check) bool {
-	e.record(check)
-	return check.OK
+// Record adds a check made elsewhere, whichever way it went.
+func (e *Event) Record(name, expected, presented, advice string, ok bool) {
+	e.record(Check{Name: name, OK: ok, Expected: expected, Presented: presented, Advice: advice})
 }
 
 func (e *Event) record(check Check) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/server/admin"
 )
 
 // caName is the common name of a fresh sandbox CA.
@@ -75,7 +76,6 @@ func (s *Server) loadServerCertificates() error {
 			return fmt.Errorf("%s: %w", at.name, err)
 		}
 		*at.into = mtls.NewServerCertificate(&pair)
-		s.metrics.WatchCertificate(at.name, (*at.into).Get)
 	}
 	return nil
 }
@@ -97,8 +97,6 @@ func (s *Server) issueServerCertificates(ctx context.Context) error {
 		return nil
 	}
 	s.certs = mtls.Certificates{RSA: mtls.NewServerCertificate(&rsa), ECDSA: mtls.NewServerCertificate(&ecdsa)}
-	s.metrics.WatchCertificate("server rsa", s.certs.RSA.Get)
-	s.metrics.WatchCertificate("server ecdsa", s.certs.ECDSA.Get)
 	return nil
 }
 
@@ -160,4 +158,21 @@ func (s *Server) keepServerCertificate(name string, issued *certs.Issued) (tls.C
 		return tls.Certificate{}, err
 	}
 	return tls.X509KeyPair(chain, key)
+}
+
+// certificateEnds are the certificates whose end somebody should be warned of.
+func (s *Server) certificateEnds() []admin.CertificateEnd {
+	var ends []admin.CertificateEnd
+	add := func(kind, name string, certificate *x509.Certificate) {
+		ends = append(ends, admin.CertificateEnd{Kind: kind, Name: name, NotAfter: certificate.NotAfter})
+	}
+	add("server", "rsa", s.certs.RSA.Get().Leaf)
+	if s.certs.ECDSA != nil {
+		add("server", "ecdsa", s.certs.ECDSA.Get().Leaf)
+	}
+	if s.ca != nil {
+		add("ca", "root", s.ca.Root())
+		add("ca", "issuing", s.ca.Issuing())
+	}
+	return ends
 }

@@ -50,7 +50,7 @@ var policies = map[string]oauth.Policy{
 			oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT,
 			oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthSecretJWT,
 		},
-		AssertionAlgs:          []string{"PS256", "ES256", "EdDSA", "RS256"},
+		AssertionAlgs:          []string{"PS256", "ES256", "EdDSA", "RS256", "HS256", "HS384", "HS512"},
 		AssertionAudience:      oauth.AudienceEndpoints,
 		AssertionLifetime:      time.Hour,
 		ClockSkew:              30 * time.Second,

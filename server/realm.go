@@ -56,7 +56,7 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 	if err := r.openTrust(s); err != nil {
 		return nil, fmt.Errorf("realm %s: %w", name, err)
 	}
-	sealer, err := store.NewSealer(s.master, name+"/secrets")
+	sealer, err := store.NewSealer(s.master[:], name+"/secrets")
 	if err != nil {
 		return nil, fmt.Errorf("realm %s: %w", name, err)
 	}
@@ -98,13 +98,13 @@ func (r *realm) openKeys(ctx context.Context, s *Server, sealer *store.Sealer) (
 	}
 	r.keys, err = token.OpenKeyring(ctx, token.KeyringConfig{
 		Realm: r.name, Store: s.store, Sealer: sealer, Now: r.now,
-		LongestToken: longest, AllowTestKeys: r.sandboxed,
+		LongestToken: longest, AllowTestKeys: r.sandboxed, Generate: s.options.GenerateKey,
 	})
 	return err
 }
 
 func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer) (err error) {
-	roots, err := readCertificates(s.path, r.config.JWKS.CAs)
+	roots, err := r.fetchRoots(s)
 	if err != nil {
 		return fmt.Errorf("realm %s: jwks.cas: %w", r.name, err)
 	}
@@ -116,7 +116,9 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 		DefaultPolicy: r.config.Policy,
 		Scopes:        r.config.Scopes,
 		Grants:        servedGrant,
-		Fetch:         registration.NewFetcher(registration.FetchConfig{AllowPrivate: r.config.JWKS.AllowPrivate, Roots: roots}),
+		Fetch: registration.NewFetcher(registration.FetchConfig{
+			AllowPrivate: r.config.JWKS.AllowPrivate, AnyPort: len(r.config.JWKS.AllowPrivate) > 0, RootCAs: roots, Now: r.now,
+		}),
 		Now:           r.now,
 		AllowTestKeys: r.sandboxed,
 	})
@@ -124,6 +126,29 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 		return fmt.Errorf("clients of realm %s: %w", r.name, err)
 	}
 	return nil
+}
+
+// fetchRoots are who may vouch for the hosts of jwks_uri: the system's roots,
+// the configured ones and, where the realm trusts it, the sandbox CA.
+func (r *realm) fetchRoots(s *Server) (*x509.CertPool, error) {
+	more, err := readCertificates(s.path, r.config.JWKS.CAs)
+	if err != nil {
+		return nil, err
+	}
+	if r.ca != nil {
+		more = append(more, r.ca.Root())
+	}
+	if len(more) == 0 {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for _, root := range more {
+		pool.AddCert(root)
+	}
+	return pool, nil
 }
 
 // operated is what the operator's listener shows of the realm.

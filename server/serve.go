@@ -10,9 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/mtls"
-	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/endpoint"
 )
@@ -38,7 +36,7 @@ func (s *Server) Serve(ctx context.Context, started func()) error {
 	if err := s.announce(); err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(s.path(addressFile)) }()
+	defer func() { _ = os.Remove(s.path(runningFile)) }()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	go s.maintain(background)
@@ -49,7 +47,7 @@ func (s *Server) Serve(ctx context.Context, started func()) error {
 	}
 	started()
 	select {
-	case err = <-failed:
+	case err = <-failed: // Serve returns only when a listener breaks
 	case <-s.store.Failed():
 		err = errors.New("the store failed to write; nothing more is accepted")
 	case <-ctx.Done():
@@ -81,7 +79,7 @@ func (s *Server) listenAll(ctx context.Context) (doors []door, err error) {
 		{listeners.MTLS, "mtls-port", s.mtls},
 		{listeners.Admin, "admin-port", s.admin},
 	} {
-		listener, err := listen(ctx, at.config.Address, at.flag)
+		listeners, err := listen(ctx, at.config.Address, at.flag)
 		if err != nil {
 			return doors, err
 		}
@@ -98,20 +96,25 @@ func (s *Server) listenAll(ctx context.Context) (doors []door, err error) {
 			config := mtls.ServerConfig(s.certs, at.router == s.mtls)
 			server.TLSConfig = config
 			server.ConnContext = mtls.ConnContext
-			listener = mtls.NewListener(listener, config, mtls.ListenerConfig{Failed: s.handshakeFailed(at.router.Listener)})
+			for i, listener := range listeners {
+				listeners[i] = mtls.NewListener(listener, config, mtls.ListenerConfig{Failed: s.handshakeFailed(at.router.Listener)})
+			}
 		}
-		doors = append(doors, door{server, listener})
+		for _, listener := range listeners {
+			doors = append(doors, door{server, listener})
+		}
 	}
 	return doors, nil
 }
 
-// handshakeFailed makes failed TLS handshakes part of the explanations.
+// handshakeFailed makes failed TLS handshakes part of log, metrics and
+// explanations.
 func (s *Server) handshakeFailed(listener string) func(mtls.HandshakeFailure) {
 	return func(failure mtls.HandshakeFailure) {
-		s.metrics.ObserveHandshake(failure.Cause)
 		event := admin.HandshakeEvent(failure, listener)
-		s.options.Log.Info("handshake failed", "trace_id", event.ID, "listener", listener,
-			"remote", event.Remote, "cause", failure.Cause, "error", oauth.Clip(event.Reason))
+		for _, observe := range s.observers {
+			observe(event)
+		}
 		s.traces.Keep(event)
 	}
 }
@@ -127,14 +130,6 @@ func shutdown(ctx context.Context, doors []door) error {
 	}
 	closing.Wait()
 	return errors.Join(failures...)
-}
-
-// addressFile tells the verbs where the operator's listener is while a server
-// runs on the directory.
-const addressFile = "operator.url"
-
-func (s *Server) announce() error {
-	return certs.WritePublic(s.path(addressFile), []byte(s.config.Listeners.Admin.URL+"\n"))
 }
 
 // maintain does what time brings: expired records go, changed CA files are

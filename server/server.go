@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +25,7 @@ import (
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/bank"
 	"github.com/fapid/fapid/server/endpoint"
@@ -37,12 +40,14 @@ type Server struct {
 	users   []bank.User
 
 	store   *store.Bolt
-	master  []byte
+	master  [32]byte         // what secrets in the store are sealed under
 	ca      *certs.Authority // nil when no realm and no listener needs it
 	certs   mtls.Certificates
 	realms  map[string]*realm
 	traces  *endpoint.Traces
 	metrics *admin.Metrics
+	// observers are told of every finished request.
+	observers []func(*oauth.Event)
 
 	standard, mtls, admin *endpoint.Router
 	operatorKey           string
@@ -58,6 +63,9 @@ type Options struct {
 	// OpenOperator lets everybody on this machine read from the operator's
 	// listener; changing anything needs the operator key always.
 	OpenOperator bool
+	// GenerateKey makes signing keys, or returns nil for one to be made fresh;
+	// nil makes them all fresh.
+	GenerateKey func(alg string) (crypto.Signer, error)
 	// Now is the clock; nil means the machine's.
 	Now func() time.Time
 	// Log receives one line a request; nil means slog's default.
@@ -68,6 +76,8 @@ type Options struct {
 const (
 	keptFailures  = 2000
 	keptSuccesses = 500
+
+	keptOperations = 20 // of the operator's own
 )
 
 // Open reads everything there is in the configuration's directory, makes what
@@ -82,7 +92,7 @@ func Open(ctx context.Context, config Config, options Options) (s *Server, err e
 	s = &Server{
 		config: config, options: options, realms: map[string]*realm{},
 		traces:  endpoint.NewTraces(keptFailures, keptSuccesses),
-		metrics: admin.NewMetrics(prometheus.NewRegistry()),
+		metrics: admin.NewMetrics(prometheus.NewRegistry(), options.Version),
 	}
 	defer func() {
 		if err != nil {
@@ -95,9 +105,11 @@ func Open(ctx context.Context, config Config, options Options) (s *Server, err e
 	if s.store, err = store.Open(s.path("fapid.db"), store.Options{Ephemeral: options.Ephemeral, Now: options.Now}); err != nil {
 		return nil, err
 	}
-	if s.master, err = s.secret("master.key"); err != nil {
+	masterKey, err := s.secret("master.key")
+	if err != nil {
 		return nil, err
 	}
+	s.master = sha256.Sum256(masterKey)
 	operatorKey, err := s.secret("operator.key")
 	if err != nil {
 		return nil, err
@@ -106,6 +118,7 @@ func Open(ctx context.Context, config Config, options Options) (s *Server, err e
 	if err := s.openCertificates(ctx); err != nil {
 		return nil, err
 	}
+	s.metrics.WatchCertificates(options.Now, s.certificateEnds)
 	if s.users, err = readUsers(s.path("users.yaml")); err != nil {
 		return nil, err
 	}
@@ -130,13 +143,13 @@ func (s *Server) openRealms(ctx context.Context) error {
 
 // route mounts the realms on the two listeners and the operator's site on its own.
 func (s *Server) route() error {
-	observers := []func(*oauth.Event){s.metrics.Observe, admin.LogObserver(s.options.Log)}
+	s.observers = []func(*oauth.Event){s.metrics.Observe, admin.LogObserver(s.options.Log)}
 	forwarding, err := s.forwarding()
 	if err != nil {
 		return err
 	}
-	s.standard = &endpoint.Router{Listener: endpoint.Standard, Finished: observers, Traces: s.traces}
-	s.mtls = &endpoint.Router{Listener: endpoint.MTLS, Finished: observers, Traces: s.traces, Forwarding: forwarding}
+	s.standard = &endpoint.Router{Listener: endpoint.Standard, Finished: s.observers, Traces: s.traces}
+	s.mtls = &endpoint.Router{Listener: endpoint.MTLS, Finished: s.observers, Traces: s.traces, Forwarding: forwarding}
 	for _, name := range s.order {
 		for _, router := range []*endpoint.Router{s.standard, s.mtls} {
 			if err := router.Mount(s.realms[name].site); err != nil {
@@ -144,7 +157,7 @@ func (s *Server) route() error {
 			}
 		}
 	}
-	return s.routeOperator(observers)
+	return s.routeOperator()
 }
 
 // forwarding is how a proxy hands certificates on; nil for no proxy.
@@ -158,7 +171,7 @@ func (s *Server) forwarding() (*mtls.Forwarding, error) {
 }
 
 // routeOperator builds the operator's site.
-func (s *Server) routeOperator(observers []func(*oauth.Event)) error {
+func (s *Server) routeOperator() error {
 	operator := &admin.Operator{
 		Version: s.options.Version, Started: time.Now(), Now: s.options.Now,
 		CA: s.ca, Traces: s.traces, Metrics: s.metrics,
@@ -170,7 +183,9 @@ func (s *Server) routeOperator(observers []func(*oauth.Event)) error {
 	}
 	site := &endpoint.Site{StandardURL: s.config.Listeners.Admin.URL, Issuer: s.config.Listeners.Admin.URL, Now: s.options.Now}
 	operator.Install(site)
-	s.admin = &endpoint.Router{Listener: endpoint.Admin, AnyHost: true, Finished: observers, Traces: s.traces}
+	// The operator's own requests are kept apart: polling would push out the
+	// traces that a tester wants to see.
+	s.admin = &endpoint.Router{Listener: endpoint.Admin, AnyHost: true, Finished: s.observers, Traces: endpoint.NewTraces(keptOperations, keptOperations)}
 	return s.admin.Mount(site)
 }
 
@@ -187,6 +202,17 @@ func (s *Server) ready(ctx context.Context) error {
 // Operator serves the operator's listener in this process, for verbs that run
 // while no server does. Key is what authorizes them.
 func (s *Server) Operator() (handler http.Handler, key string) { return s.admin, s.operatorKey }
+
+// Clients are the clients of a realm, nil for an unknown one.
+func (s *Server) Clients(realm string) *registration.Registry {
+	if r, ok := s.realms[realm]; ok {
+		return r.clients
+	}
+	return nil
+}
+
+// CA is the sandbox CA, nil where the configuration has no use for one.
+func (s *Server) CA() *certs.Authority { return s.ca }
 
 // Close releases the store.
 func (s *Server) Close() error {
@@ -236,13 +262,28 @@ func (s *Server) hosts() []string {
 }
 
 // listen opens a door; an address in use is named with the flag that moves it.
-func listen(ctx context.Context, address, flag string) (net.Listener, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w; choose another port with --%s", address, reasonOf(err), flag)
+// The name localhost means both loopback addresses where the machine has both.
+func listen(ctx context.Context, address, flag string) ([]net.Listener, error) {
+	addresses := []string{address}
+	if host, port, err := net.SplitHostPort(address); err == nil && host == "localhost" {
+		addresses = []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}
 	}
-	return listener, nil
+	var config net.ListenConfig
+	var listeners []net.Listener
+	for i, address := range addresses {
+		listener, err := config.Listen(ctx, "tcp", address)
+		if err != nil && i > 0 && !errors.Is(err, syscall.EADDRINUSE) {
+			continue // a machine without IPv6
+		}
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close()
+			}
+			return nil, fmt.Errorf("cannot listen on %s: %w; choose another port with --%s", address, reasonOf(err), flag)
+		}
+		listeners = append(listeners, listener)
+	}
+	return listeners, nil
 }
 
 // reasonOf strips the operation and address off a network error.

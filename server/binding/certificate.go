@@ -50,7 +50,7 @@ func Enforce(confirmation *oauth.Confirmation, certificate *mtls.Presented, trus
 	}
 	findings, ok := verify(certificate, now)
 	for _, finding := range findings {
-		event.Record(oauth.Check(finding))
+		event.Record(finding.Check, finding.Expected, finding.Presented, finding.Advice, finding.OK)
 	}
 	if !ok {
 		return oauth.InvalidToken("the client certificate is not acceptable").Because("certificate check failed")

@@ -44,8 +44,7 @@ type assertionClaims struct {
 // byPrivateKeyJWT is private_key_jwt: an assertion signed with a key from the
 // client's JWKS.
 func (a *Authenticator) byPrivateKeyJWT(ctx context.Context, client *registration.Client, attempt *Attempt) error {
-	allowed := client.Policy.AssertionAlgs
-	return a.byAssertion(ctx, client, attempt, allowed, func(header jose.Header) ([]any, error) {
+	return a.byAssertion(ctx, client, attempt, func(header jose.Header) ([]any, error) {
 		keys, err := client.Keys.Find(ctx, header.KeyID, header.Algorithm)
 		if err != nil {
 			return nil, err
@@ -58,12 +57,9 @@ func (a *Authenticator) byPrivateKeyJWT(ctx context.Context, client *registratio
 	})
 }
 
-// secretAlgs are the algorithms of client_secret_jwt.
-var secretAlgs = []string{"HS256", "HS384", "HS512"}
-
 // bySecretJWT is client_secret_jwt: an assertion keyed with the client secret.
 func (a *Authenticator) bySecretJWT(ctx context.Context, client *registration.Client, attempt *Attempt) error {
-	return a.byAssertion(ctx, client, attempt, secretAlgs, func(jose.Header) ([]any, error) {
+	return a.byAssertion(ctx, client, attempt, func(jose.Header) ([]any, error) {
 		key, err := client.SecretKey()
 		return []any{key}, err
 	})
@@ -72,14 +68,14 @@ func (a *Authenticator) bySecretJWT(ctx context.Context, client *registration.Cl
 // byAssertion verifies an assertion, in the order: form, header, key and
 // signature, claims, and last the one-time claim of its jti, so that a stranger
 // cannot spend anybody's.
-func (a *Authenticator) byAssertion(ctx context.Context, client *registration.Client, attempt *Attempt, algs []string, find func(jose.Header) ([]any, error)) error {
+func (a *Authenticator) byAssertion(ctx context.Context, client *registration.Client, attempt *Attempt, find func(jose.Header) ([]any, error)) error {
 	jws, err := parseAssertion(attempt.Form.Get("client_assertion"))
 	if err != nil {
-		attempt.Event.Fail("client assertion", "a compact JWS", err.Error(), "sign a JWT with one of "+strings.Join(algs, ", "))
+		attempt.Event.Fail("client assertion", "a compact JWS", err.Error(), "sign a JWT with "+strings.Join(client.AssertionAlgs, " or "))
 		return failed("malformed assertion: %w", err)
 	}
 	header := jws.Signatures[0].Protected
-	if err := checkHeader(header, client, algs, attempt.Event); err != nil {
+	if err := checkHeader(header, client.AssertionAlgs, attempt.Event); err != nil {
 		return err
 	}
 	keys, err := find(header)
@@ -130,10 +126,7 @@ var knownAlgs = []jose.SignatureAlgorithm{
 // checkHeader looks at what the header claims before any key is used. Key
 // references in it (jku, x5u, jwk, x5c) are never followed: the key is the
 // registered one (RFC 8725 section 3.10).
-func checkHeader(header jose.Header, client *registration.Client, algs []string, event *oauth.Event) error {
-	if registered := client.Metadata.TokenEndpointAuthSigningAlg; registered != "" {
-		algs = []string{registered}
-	}
+func checkHeader(header jose.Header, algs []string, event *oauth.Event) error {
 	if !slices.Contains(algs, header.Algorithm) {
 		event.Fail("client assertion alg", strings.Join(algs, " or "), oauth.Clip(header.Algorithm), "sign with an algorithm the client is registered for")
 		return failed("alg %s is not allowed", header.Algorithm)

@@ -17,7 +17,7 @@ func (a *Authenticator) checkCertificate(ctx context.Context, client *registrati
 	if attempt.Certificate == nil {
 		return nil
 	}
-	if client.Metadata.TokenEndpointAuthMethod == oauth.AuthSelfSignedTLS {
+	if client.AuthMethod == oauth.AuthSelfSignedTLS {
 		return a.selfSigned(ctx, client, attempt)
 	}
 	findings, ok := a.Trust().Verify(attempt.Certificate, a.Now())
@@ -30,7 +30,9 @@ func (a *Authenticator) byCertificate(_ context.Context, client *registration.Cl
 	if err := a.presented(attempt); err != nil {
 		return err
 	}
-	if !attempt.Event.Record(oauth.Check(client.Certificate.Match(attempt.Certificate))) {
+	finding := client.Certificate.Match(attempt.Certificate)
+	attempt.Event.Record(finding.Check, finding.Expected, finding.Presented, finding.Advice, finding.OK)
+	if !finding.OK {
 		return oauth.InvalidClient("the client certificate is not the one registered for this client").Because("%s does not match", client.Certificate.Kind)
 	}
 	return nil
@@ -82,7 +84,7 @@ func (a *Authenticator) presented(attempt *Attempt) error {
 // verdict records what a verification found.
 func verdict(event *oauth.Event, findings []mtls.Finding, ok bool) error {
 	for _, finding := range findings {
-		event.Record(oauth.Check(finding))
+		event.Record(finding.Check, finding.Expected, finding.Presented, finding.Advice, finding.OK)
 	}
 	if !ok {
 		return oauth.InvalidClient("the client certificate is not acceptable").Because("certificate check failed")

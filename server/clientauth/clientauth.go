@@ -77,7 +77,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 		return Identity{}, failed("no client has this id")
 	}
 	event.Pass("client", client.ID, claimed.clientID)
-	registered := client.Metadata.TokenEndpointAuthMethod
+	registered := client.AuthMethod
 	if !claimed.uses(registered) {
 		event.Fail("client authentication method", registered, claimed.describe(), methodAdvice[registered])
 		return Identity{}, failed("registered for %s, presented %s", registered, claimed.describe())

@@ -55,7 +55,7 @@ type KeyringConfig struct {
 	// LongestToken is the longest life of anything the keys sign; a retired key
 	// stays published that long and [publishMargin] more.
 	LongestToken time.Duration
-	// Generate makes a key for an algorithm; nil means [Generate].
+	// Generate makes a key for an algorithm; nil, or a nil key, means [Generate].
 	Generate func(alg string) (crypto.Signer, error)
 	// AllowTestKeys accepts keys of package testkeys; never set by `fapid serve`.
 	AllowTestKeys bool
@@ -74,9 +74,6 @@ type keys struct {
 
 // OpenKeyring loads the realm's keys and makes those that are missing.
 func OpenKeyring(ctx context.Context, config KeyringConfig) (*Keyring, error) {
-	if config.Generate == nil {
-		config.Generate = Generate
-	}
 	k := &Keyring{config: config, table: store.Table[KeyRecord]{
 		Store: config.Store, Name: config.Realm + "/signing-key", Now: config.Now,
 	}}
@@ -116,7 +113,14 @@ func (k *Keyring) create(ctx context.Context) error {
 
 // make generates one key and seals it.
 func (k *Keyring) make(alg string, state State) (KeyRecord, error) {
-	signer, err := k.config.Generate(alg)
+	var signer crypto.Signer
+	var err error
+	if k.config.Generate != nil {
+		signer, err = k.config.Generate(alg)
+	}
+	if err == nil && signer == nil {
+		signer, err = Generate(alg)
+	}
 	if err != nil {
 		return KeyRecord{}, fmt.Errorf("make a %s key: %w", alg, err)
 	}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fapid/fapid/server"
+)
+
+// devFlags are the flags of `fapid dev`.
+type devFlags struct {
+	dir, host                 string
+	port, mtlsPort, adminPort int
+	ephemeral, reset          bool
+	verbose                   bool
+}
+
+func devCommand() *cobra.Command {
+	var flags devFlags
+	command := &cobra.Command{
+		Use:   "dev",
+		Short: "Start a sandbox with everything a test needs",
+		Long: `Start a sandbox: a CA, certificates, sample clients, an authorization server on
+two listeners and a bank to call. Everything is made on the first start, kept in
+one directory and used again by the next.`,
+		Example: `  fapid dev
+  fapid dev --port 9443 --mtls-port 9444
+  fapid dev --host fapid.example.test
+  fapid dev --ephemeral          # forget everything on exit
+  fapid dev --reset              # start over`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return runDev(command, flags) },
+	}
+	set := command.Flags()
+	set.StringVar(&flags.dir, "dir", server.DefaultDir, "directory that holds everything")
+	set.StringVar(&flags.host, "host", "localhost", "name clients reach the server by")
+	set.IntVar(&flags.port, "port", 8443, "port of the standard listener, the issuer")
+	set.IntVar(&flags.mtlsPort, "mtls-port", 8444, "port of the mTLS listener")
+	set.IntVar(&flags.adminPort, "admin-port", 9000, "port of the operator's listener, on loopback")
+	set.BoolVar(&flags.ephemeral, "ephemeral", false, "keep nothing after exit")
+	set.BoolVar(&flags.reset, "reset", false, "delete the sandbox in the directory first")
+	set.BoolVar(&flags.verbose, "verbose", false, "log every request to standard error")
+	return command
+}
+
+func runDev(command *cobra.Command, flags devFlags) error {
+	started := time.Now()
+	out, progress := command.OutOrStdout(), command.ErrOrStderr()
+	if flags.ephemeral {
+		dir, err := os.MkdirTemp("", "fapid-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		flags.dir = dir
+	}
+	if flags.reset {
+		if err := reset(out, flags.dir); err != nil {
+			return err
+		}
+	}
+	config, err := server.LoadSandbox(flags.dir, os.Environ(), flags.doors(command))
+	if err != nil {
+		return err
+	}
+	tune()
+	level := slog.LevelWarn // a tester reads traces; the request log would bury the curl lines
+	if flags.verbose {
+		level = slog.LevelInfo
+	}
+	s, err := server.OpenSandbox(command.Context(), config, self(), server.Options{
+		Version: buildVersion(), Ephemeral: flags.ephemeral, AllowTestKeys: true, OpenOperator: true,
+		Log: jsonLog(progress, level),
+	}, func(what string) { _, _ = fmt.Fprintln(progress, what) })
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	return s.Serve(command.Context(), func() { greet(out, s, config, started) })
+}
+
+// reset deletes a sandbox and nothing else, and says what.
+func reset(out io.Writer, dir string) error {
+	files := server.SandboxFiles(dir)
+	if len(files) == 0 {
+		_, _ = fmt.Fprintf(out, "Nothing to delete in %s.\n", dir)
+		return nil
+	}
+	_, _ = fmt.Fprintf(out, "Deleting:\n  %s\n", strings.Join(files, "\n  "))
+	if err := server.CheckUnused(dir); err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := os.RemoveAll(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// doors are the listeners as the flags have them, and whether any flag was given.
+func (f devFlags) doors(command *cobra.Command) server.Doors {
+	given := command.Flags().Changed
+	return server.Doors{
+		Host: f.host, Port: f.port, MTLSPort: f.mtlsPort, AdminPort: f.adminPort,
+		Given: given("host") || given("port") || given("mtls-port") || given("admin-port"),
+	}
+}
+
+// greet tells a tester where everything is and what to paste.
+func greet(out io.Writer, s *server.Server, config server.Config, started time.Time) {
+	listeners := config.Listeners
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nfapid %s is ready after %d ms.\n\n", buildVersion(), time.Since(started).Milliseconds())
+	fmt.Fprintf(&text, "  issuer    %s\n  mTLS      %s\n  operator  %s   explanations, health, metrics\n  directory %s\n", listeners.Standard.URL, listeners.MTLS.URL, listeners.Admin.URL, config.Dir)
+	fmt.Fprintf(&text, "\nFor tests only: the keys in this directory are sample keys.\n")
+	for i, recipe := range s.Recipes(self()) {
+		fmt.Fprintf(&text, "\n# %d. %s\n%s\n", i+1, recipe.Title, recipe.Command)
+	}
+	fmt.Fprintf(&text, "\nThe other sample clients have their lines in %s/clients/*/curl.sh. Stop with Ctrl-C.\n", config.Dir)
+	_, _ = io.WriteString(out, text.String())
+}

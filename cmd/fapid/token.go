@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fapid/fapid/server"
+	"github.com/fapid/fapid/server/participant"
+)
+
+// clientFlags say which client a verb acts as, and towards whom.
+type clientFlags struct {
+	dir, issuer, realm, cacert string
+}
+
+func (f *clientFlags) register(command *cobra.Command) {
+	set := command.Flags()
+	set.StringVar(&f.dir, "dir", server.DefaultDir, "directory of the sandbox")
+	set.StringVar(&f.issuer, "issuer", "", "issuer to ask, any server's (default: the sandbox's)")
+	set.StringVar(&f.realm, "realm", "", "realm of the sandbox (default: the one the client is registered in)")
+	set.StringVar(&f.cacert, "cacert", "", "PEM file of trusted roots (default: the sandbox's)")
+}
+
+// client loads the participant: an id of the sandbox, or a folder.
+func (f *clientFlags) client(name string) (*participant.Participant, error) {
+	dir := filepath.Join(f.dir, "clients", name)
+	if _, err := os.Stat(dir); err != nil {
+		if _, err := os.Stat(filepath.Join(name, participant.FileMetadata)); err == nil {
+			return participant.Load(name)
+		}
+	}
+	p, err := participant.Load(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no client %s in %s; `fapid dev` makes the sample clients", name, filepath.Join(f.dir, "clients"))
+	}
+	return p, err
+}
+
+// roots are whom to trust.
+func (f *clientFlags) roots() (*x509.CertPool, error) {
+	file := f.cacert
+	if file == "" {
+		file = filepath.Join(f.dir, "ca.pem")
+		if _, err := os.Stat(file); err != nil && f.issuer != "" {
+			return nil, nil // another server: the system's roots
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+	}
+	return pool, nil
+}
+
+// provider finds the server the client talks to.
+func (f *clientFlags) provider(ctx context.Context, p *participant.Participant, client *http.Client) (*participant.Provider, error) {
+	issuer := f.issuer
+	if issuer == "" {
+		var err error
+		if issuer, err = server.SandboxIssuer(f.dir, f.realm, p.Metadata.ClientID); err != nil {
+			return nil, err
+		}
+	}
+	return participant.Discover(ctx, client, issuer)
+}
+
+func tokenCommand() *cobra.Command {
+	var flags clientFlags
+	var scope string
+	var asJSON bool
+	command := &cobra.Command{
+		Use:   "token CLIENT",
+		Short: "Fetch a token by client credentials and print it",
+		Long: `Fetch a token by client credentials, as a sample client or as one whose folder
+is given, and print the access token: ready for $( ) in a curl line.`,
+		Example: `  fapid token tpp-tls
+  fapid token tpp-tls --scope "accounts payments" --json
+  curl -H "Authorization: Bearer $(fapid token tpp-jwt)" ...`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			p, err := flags.client(args[0])
+			if err != nil {
+				return err
+			}
+			roots, err := flags.roots()
+			if err != nil {
+				return err
+			}
+			client := p.Client(roots)
+			provider, err := flags.provider(command.Context(), p, client)
+			if err != nil {
+				return err
+			}
+			form := url.Values{}
+			if scope != "" {
+				form.Set("scope", scope)
+			}
+			response, body, err := p.Token(command.Context(), client, provider, form)
+			if err != nil {
+				return err
+			}
+			if !asJSON {
+				_, err = fmt.Fprintln(command.OutOrStdout(), response.AccessToken)
+				return err
+			}
+			var pretty bytes.Buffer
+			if err := json.Indent(&pretty, body, "", "  "); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(command.OutOrStdout(), pretty.String())
+			return err
+		},
+	}
+	flags.register(command)
+	command.Flags().StringVar(&scope, "scope", "", "scopes to ask for (default: all the client has)")
+	command.Flags().BoolVar(&asJSON, "json", false, "print the whole answer")
+	return command
+}
+
+func assertionCommand() *cobra.Command {
+	var flags clientFlags
+	var audience string
+	command := &cobra.Command{
+		Use:   "assertion CLIENT",
+		Short: "Print a signed client assertion to paste into curl",
+		Long: `Sign a client assertion (RFC 7523) with the client's signing key and print it. It
+is good for one request within a minute.`,
+		Example: `  fapid assertion tpp-jwt
+  fapid assertion tpp-jwt --aud https://as.example.com
+  curl ... -d client_assertion="$(fapid assertion tpp-jwt)"`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			p, err := flags.client(args[0])
+			if err != nil {
+				return err
+			}
+			if audience == "" {
+				audience = flags.issuer
+			}
+			if audience == "" {
+				if audience, err = server.SandboxIssuer(flags.dir, flags.realm, p.Metadata.ClientID); err != nil {
+					return err
+				}
+			}
+			assertion, err := p.Assertion(audience, time.Now())
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(command.OutOrStdout(), assertion)
+			return err
+		},
+	}
+	flags.register(command)
+	command.Flags().StringVar(&audience, "aud", "", "audience (default: the issuer)")
+	return command
+}

@@ -1,0 +1,225 @@
+package participant
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/fapid/fapid/oauth"
+)
+
+// AssertionType is the client_assertion_type (RFC 7523 section 2.2).
+const AssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// Assertion signs a client assertion for the audience that is good for a minute
+// from now (RFC 7523 section 3).
+func (p *Participant) Assertion(audience string, now time.Time) (string, error) {
+	return p.Sign(map[string]any{
+		"iss": p.Metadata.ClientID, "sub": p.Metadata.ClientID, "aud": audience,
+		"jti": rand.Text(), "iat": now.Unix(), "exp": now.Unix() + defaultAssertionLife,
+	})
+}
+
+// Sign signs claims with the participant's signing key, or its secret for
+// client_secret_jwt.
+func (p *Participant) Sign(claims map[string]any) (string, error) {
+	key, alg := any(p.SigningKey), p.Metadata.TokenEndpointAuthSigningAlg
+	if p.Metadata.TokenEndpointAuthMethod == oauth.AuthSecretJWT {
+		key = []byte(p.Secret)
+		if alg == "" {
+			alg = "HS256"
+		}
+	} else if p.SigningKey == nil {
+		return "", fmt.Errorf("client %s has no signing key", p.Metadata.ClientID)
+	}
+	options := (&jose.SignerOptions{}).WithType("JWT")
+	if p.KeyID != "" {
+		options = options.WithHeader("kid", p.KeyID)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key}, options)
+	if err != nil {
+		return "", fmt.Errorf("sign with %s: %w", alg, err)
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("sign with %s: %w", alg, err)
+	}
+	return jws.CompactSerialize()
+}
+
+// Provider is what a participant knows of an authorization server.
+type Provider struct {
+	Issuer                string            `json:"issuer"`
+	TokenEndpoint         string            `json:"token_endpoint"`
+	IntrospectionEndpoint string            `json:"introspection_endpoint"`
+	RevocationEndpoint    string            `json:"revocation_endpoint"`
+	JWKSURI               string            `json:"jwks_uri"`
+	Aliases               map[string]string `json:"mtls_endpoint_aliases"`
+}
+
+// Client is the HTTP client of the participant: it trusts roots (nil means the
+// system's) and presents the participant's certificate where asked for one.
+func (p *Participant) Client(roots *x509.CertPool) *http.Client {
+	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if p.TransportKey != nil {
+		certificate := tls.Certificate{PrivateKey: p.TransportKey}
+		for _, link := range p.Transport {
+			certificate.Certificate = append(certificate.Certificate, link.Raw)
+		}
+		config.Certificates = []tls.Certificate{certificate}
+	}
+	return &http.Client{
+		Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true},
+		Timeout:   15 * time.Second,
+	}
+}
+
+// Discover reads the discovery document of an issuer (OpenID Connect Discovery
+// section 4).
+func Discover(ctx context.Context, client *http.Client, issuer string) (*Provider, error) {
+	address := strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+	status, body, err := exchange(ctx, client, http.MethodGet, address, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	if status != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %d", address, status)
+	}
+	var provider Provider
+	if err := json.Unmarshal(body, &provider); err != nil {
+		return nil, fmt.Errorf("%s: %w", address, err)
+	}
+	if provider.Issuer != issuer {
+		return nil, fmt.Errorf("%s says its issuer is %s", address, provider.Issuer)
+	}
+	return &provider, nil
+}
+
+// Endpoint picks the address the participant calls: the mTLS alias where it
+// uses a certificate, the standard one elsewhere.
+func (p *Participant) Endpoint(provider *Provider, name string) string {
+	if alias, ok := provider.Aliases[name]; ok && p.UsesCertificate() {
+		return alias
+	}
+	switch name {
+	case "introspection_endpoint":
+		return provider.IntrospectionEndpoint
+	case "revocation_endpoint":
+		return provider.RevocationEndpoint
+	}
+	return provider.TokenEndpoint
+}
+
+// Post sends an authenticated request to an endpoint: the participant's client
+// authentication is added to the form.
+func (p *Participant) Post(ctx context.Context, client *http.Client, provider *Provider, endpoint string, form url.Values) (int, []byte, error) {
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	id := p.Metadata.ClientID
+	switch p.Metadata.TokenEndpointAuthMethod {
+	case oauth.AuthSecretBasic:
+		request := http.Request{Header: header}
+		request.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(p.Secret))
+	case oauth.AuthSecretPost:
+		form.Set("client_id", id)
+		form.Set("client_secret", p.Secret)
+	case oauth.AuthPrivateKeyJWT, oauth.AuthSecretJWT:
+		assertion, err := p.Assertion(provider.Issuer, time.Now())
+		if err != nil {
+			return 0, nil, err
+		}
+		form.Set("client_id", id)
+		form.Set("client_assertion_type", AssertionType)
+		form.Set("client_assertion", assertion)
+	default:
+		form.Set("client_id", id)
+	}
+	return exchange(ctx, client, http.MethodPost, p.Endpoint(provider, endpoint), header, strings.NewReader(form.Encode()))
+}
+
+// maxAnswer is the most that is read of an answer.
+const maxAnswer = 1 << 20
+
+func exchange(ctx context.Context, client *http.Client, method, address string, header http.Header, body io.Reader) (int, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, address, body)
+	if err != nil {
+		return 0, nil, err
+	}
+	if header != nil {
+		request.Header = header
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return response.StatusCode, text, err
+}
+
+// TokenResponse is a token endpoint's answer.
+type TokenResponse struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"`
+	Scope       string `json:"scope"`
+
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
+	URI         string `json:"error_uri"`
+}
+
+// Refused is a refusal by a server.
+type Refused struct {
+	Status   int
+	Response TokenResponse
+}
+
+// Error says what the server said, and where it explains itself.
+func (e *Refused) Error() string {
+	text := fmt.Sprintf("the server answered %d %s: %s", e.Status, e.Response.Error, e.Response.Description)
+	if e.Response.URI != "" {
+		text += "\nwhy: " + e.Response.URI
+	}
+	return text
+}
+
+// Token fetches a token by client credentials and returns it with the answer as
+// it came.
+func (p *Participant) Token(ctx context.Context, client *http.Client, provider *Provider, form url.Values) (*TokenResponse, []byte, error) {
+	if form == nil {
+		form = url.Values{}
+	}
+	if form.Get("grant_type") == "" {
+		form.Set("grant_type", "client_credentials")
+	}
+	status, body, err := p.Post(ctx, client, provider, "token_endpoint", form)
+	if err != nil {
+		return nil, nil, err
+	}
+	var response TokenResponse
+	if err := json.Unmarshal(body, &response); err != nil {
+		return nil, body, fmt.Errorf("the token endpoint answered %d with something that is no JSON: %w", status, err)
+	}
+	if status != http.StatusOK {
+		return nil, body, &Refused{status, response}
+	}
+	if response.AccessToken == "" {
+		return nil, body, errors.New("the token endpoint answered 200 without an access_token")
+	}
+	return &response, body, nil
+}

@@ -1,0 +1,145 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/participant"
+)
+
+// Recipe is a command line to paste.
+type Recipe struct {
+	Title, Command string
+}
+
+// Recipes are the curl lines `fapid dev` prints. fapid is how this program is
+// called; every line stands by itself.
+func (s *Server) Recipes(fapid string) []Recipe {
+	standard, mutual := s.config.Listeners.Standard.URL, s.config.Listeners.MTLS.URL
+	ca := "--cacert " + s.show("ca.pem")
+	tls := ca + " " + s.pair("tpp-tls")
+	other := ca + " " + s.pair("tpp-san")
+	verb := func(verb, client string) string {
+		return fmt.Sprintf("$(%s %s %s%s)", fapid, verb, client, s.dirFlag())
+	}
+	bearer := `-H "Authorization: Bearer ` + verb("token", "tpp-tls") + `"`
+	return []Recipe{
+		{"a token by tls_client_auth, bound to the certificate",
+			"curl " + tls + " " + mutual + "/token -d grant_type=client_credentials -d client_id=tpp-tls -d scope=accounts"},
+		{"a token by private_key_jwt, at the standard host",
+			"curl " + ca + " " + standard + "/token -d grant_type=client_credentials -d client_id=tpp-jwt -d scope=accounts -d client_assertion_type=" + participant.AssertionType + ` -d client_assertion="` + verb("assertion", "tpp-jwt") + `"`},
+		{"the sandbox bank, with the bound token and its certificate",
+			"curl " + tls + " " + bearer + " " + mutual + "/bank/accounts"},
+		{"the same token with another certificate: refused, and error_uri says why",
+			"curl " + other + " " + bearer + " " + mutual + "/bank/accounts"},
+		{"introspection",
+			"curl " + tls + " " + mutual + `/token/introspection -d client_id=tpp-tls -d token="` + verb("token", "tpp-tls") + `"`},
+		{"revocation: an empty answer, and the token is dead",
+			"curl -i " + tls + " " + mutual + `/token/revocation -d client_id=tpp-tls -d token="` + verb("token", "tpp-tls") + `"`},
+	}
+}
+
+// pair are curl's flags for a client's certificate.
+func (s *Server) pair(client string) string {
+	dir := filepath.Join("clients", client)
+	return "--cert " + s.show(filepath.Join(dir, participant.FileTransport)) + " --key " + s.show(filepath.Join(dir, participant.FileTransportKey))
+}
+
+// show gives a path of the directory as one would type it here.
+func (s *Server) show(name string) string { return shell(shorten(s.path(name))) }
+
+// dirFlag is needed by the verbs when the directory is not the default one.
+func (s *Server) dirFlag() string {
+	if dir := shorten(s.config.Dir); dir != DefaultDir {
+		return " --dir " + shell(dir)
+	}
+	return ""
+}
+
+// DefaultDir is where `fapid dev` keeps everything.
+const DefaultDir = ".fapid"
+
+// shorten makes a path relative to the working directory where it lies below it.
+func shorten(path string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if relative, err := filepath.Rel(here, absolute); err == nil && !strings.HasPrefix(relative, "..") {
+		return relative
+	}
+	return absolute
+}
+
+// shell quotes a word for a shell where it needs quoting.
+func shell(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:=", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// curlScript is a client's curl.sh: token, bank, introspection, revocation.
+// fapid is a command that works in any folder.
+func (s *Server) curlScript(sample sample, fapid string) string {
+	realm := s.realms[sample.realm]
+	base := realm.site.StandardURL
+	curl := "curl --silent --show-error --cacert " + shell(s.absolute("ca.pem"))
+	if sample.transport != "" {
+		base = realm.site.MTLSURL
+		dir := s.absolute(filepath.Join("clients", sample.id))
+		curl += " --cert " + shell(filepath.Join(dir, participant.FileTransport)) + " --key " + shell(filepath.Join(dir, participant.FileTransportKey))
+	}
+	var script strings.Builder
+	fmt.Fprintf(&script, "#!/bin/sh\n# %s (%s): a token, the bank, introspection, revocation.\n# Needs curl and a running `fapid dev`. Run it line by line or as a whole.\nset -eu\n\n", sample.id, sample.name)
+	fmt.Fprintf(&script, "api() { %s \"$@\"; }\n", curl)
+	fmt.Fprintf(&script, "who() { %s; }\n\n", authentication(sample, fapid+" assertion "+sample.id+" --dir "+shell(s.absolute(""))))
+	fmt.Fprintf(&script, "echo '# a token'\nTOKEN=$(api %s -d grant_type=client_credentials -d scope=accounts $(who) | tee /dev/stderr | sed -n 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/p')\n", base+realm.site.Path("token_endpoint"))
+	fmt.Fprintf(&script, "\necho '\n# the bank'\napi -H \"Authorization: Bearer $TOKEN\" %s/accounts\n", realm.site.MTLSURL+realm.site.Path("bank"))
+	fmt.Fprintf(&script, "\necho '\n# introspection'\napi %s -d token=\"$TOKEN\" $(who)\n", base+realm.site.Path("introspection_endpoint"))
+	fmt.Fprintf(&script, "\necho '\n# revocation'\napi %s -d token=\"$TOKEN\" $(who)\n", base+realm.site.Path("revocation_endpoint"))
+	fmt.Fprintf(&script, "\necho '\n# the token is dead'\napi %s -d token=\"$TOKEN\" $(who)\necho\n", base+realm.site.Path("introspection_endpoint"))
+	return script.String()
+}
+
+// writeCurl writes a client's curl.sh where it is not what it should be.
+func (s *Server) writeCurl(sample sample, fapid string) error {
+	if _, ok := s.realms[sample.realm]; !ok {
+		return nil
+	}
+	path := filepath.Join(s.clientDir(sample.id), participant.FileCurl)
+	script := s.curlScript(sample, fapid)
+	if there, err := os.ReadFile(path); err == nil && string(there) == script {
+		return nil
+	}
+	return os.WriteFile(path, []byte(script), 0o700) //nolint:gosec // a script is for running, by its owner only
+}
+
+// authentication prints the curl flags by which a client says who it is.
+func authentication(sample sample, assertion string) string {
+	switch sample.method {
+	case oauth.AuthPrivateKeyJWT:
+		return "echo -d client_id=" + sample.id + " -d client_assertion_type=" + participant.AssertionType + ` -d client_assertion="$(` + assertion + `)"`
+	case oauth.AuthSecretBasic:
+		return "echo -u " + sample.id + ":" + sample.secret
+	}
+	return "echo -d client_id=" + sample.id
+}
+
+func (s *Server) absolute(name string) string {
+	absolute, err := filepath.Abs(s.path(name))
+	if err != nil {
+		return s.path(name)
+	}
+	return absolute
+}

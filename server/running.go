@@ -1,0 +1,82 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/fapid/fapid/certs"
+)
+
+// runningFile is there while a server runs on a directory, and tells the verbs
+// where it is. A server that was killed leaves it behind.
+const runningFile = "running.json"
+
+// Running is where a directory's server can be reached.
+type Running struct {
+	Operator string            `json:"operator"` // URL of the operator's listener
+	Issuers  map[string]string `json:"issuers"`  // by realm
+}
+
+// FindRunning reads where a directory's server is; the zero value means that
+// none runs.
+func FindRunning(dir string) (Running, error) {
+	var running Running
+	text, err := os.ReadFile(filepath.Join(dir, runningFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return running, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &running)
+	}
+	return running, err
+}
+
+// announce writes where this server is.
+func (s *Server) announce() error {
+	running := Running{Operator: s.config.Listeners.Admin.URL, Issuers: map[string]string{}}
+	for name, r := range s.realms {
+		running.Issuers[name] = r.config.Issuer
+	}
+	text, err := json.Marshal(running)
+	if err != nil {
+		return err
+	}
+	return certs.WritePublic(s.path(runningFile), append(text, '\n'))
+}
+
+// SandboxIssuer finds the issuer a client of a sandbox talks to: that of the
+// running server, or what the configuration says. An empty realm means the one
+// the sample client is registered in.
+func SandboxIssuer(dir, realm, client string) (string, error) {
+	if realm == "" {
+		realm = "default"
+		for _, sample := range samples {
+			if sample.id == client {
+				realm = sample.realm
+			}
+		}
+	}
+	running, err := FindRunning(dir)
+	if err != nil {
+		return "", err
+	}
+	if issuer, ok := running.Issuers[realm]; ok {
+		return issuer, nil
+	}
+	config, err := Load(Source{File: filepath.Join(dir, "fapid.yaml"), Env: os.Environ()})
+	if err != nil {
+		return "", err
+	}
+	if err := config.Complete(); err != nil {
+		return "", err
+	}
+	found, ok := config.Realms[realm]
+	if !ok {
+		return "", fmt.Errorf("there is no realm %s in %s", realm, filepath.Join(dir, "fapid.yaml"))
+	}
+	return found.Issuer, nil
+}

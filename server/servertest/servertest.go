@@ -1,0 +1,402 @@
+// Package servertest runs a fapid server on loopback for a test, with actors to
+// play a scene: TPPs that have keys, certificates and a registration.
+package servertest
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server"
+	"github.com/fapid/fapid/server/participant"
+	"github.com/fapid/fapid/testkeys"
+)
+
+// Server is a running server with the realms "default" (a sandbox realm) and
+// "strict" (which explains nothing on the wire).
+type Server struct {
+	*server.Server
+	T testing.TB
+	// Issuer, MTLS and Admin are the URLs of the three listeners.
+	Issuer, MTLS, Admin string
+	Dir                 string
+	// Clock is the server's clock; tests move it.
+	Clock *Clock
+	// Log collects the log lines.
+	Log *Log
+
+	config  server.Config
+	stop    context.CancelFunc
+	stopped chan error
+}
+
+// Clock is a clock that a test can move.
+type Clock struct {
+	mu    sync.Mutex
+	ahead time.Duration
+}
+
+// Now is the machine's time and what the test has added.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.ahead)
+}
+
+// Move moves the clock by that much, back for a negative one.
+func (c *Clock) Move(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += by
+}
+
+// Log is a buffer for concurrent writers.
+type Log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write appends.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String is what was written so far.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Start starts a server that ends with the test. change adapts its configuration.
+func Start(t testing.TB, change ...func(*server.Config)) *Server {
+	t.Helper()
+	return StartIn(t, t.TempDir(), change...)
+}
+
+// StartIn starts a server on a directory, so that a test can start another one
+// on it later.
+func StartIn(t testing.TB, dir string, change ...func(*server.Config)) *Server {
+	t.Helper()
+	s := &Server{T: t, Dir: dir, Clock: &Clock{}, Log: &Log{}}
+	config := server.Config{Dir: dir, Realms: map[string]*server.Realm{
+		"default": {
+			Sandbox: true, Policy: "sandbox", Policies: []string{"fapi2", "fapi1-advanced", "oauth2"},
+			Scopes: []string{"openid", "accounts", "payments", "directory:software"}, Trust: server.Trust{SandboxCA: true},
+			JWKS: server.Fetch{AllowPrivate: server.Loopback},
+		},
+		"strict": {Policy: "fapi2", Scopes: []string{"accounts"}, Trust: server.Trust{SandboxCA: true}},
+	}}
+	for _, listener := range []*server.Listener{&config.Listeners.Standard, &config.Listeners.MTLS, &config.Listeners.Admin} {
+		listener.Address = "localhost:" + strconv.Itoa(freePort(t))
+	}
+	for _, adapt := range change {
+		adapt(&config)
+	}
+	if err := config.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	s.config = config
+	s.Issuer, s.MTLS, s.Admin = config.Listeners.Standard.URL, config.Listeners.MTLS.URL, config.Listeners.Admin.URL
+	s.start()
+	t.Cleanup(s.Stop)
+	return s
+}
+
+func (s *Server) start() {
+	s.T.Helper()
+	var err error
+	s.Server, err = server.Open(context.Background(), s.config, server.Options{
+		Version: "test", AllowTestKeys: true, OpenOperator: true, Now: s.Clock.Now, GenerateKey: signingKeys(),
+		Log: slog.New(slog.NewJSONHandler(s.Log, nil)),
+	})
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop, s.stopped = stop, make(chan error, 1)
+	ready := make(chan struct{})
+	go func() { s.stopped <- s.Serve(ctx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-s.stopped:
+		s.T.Fatal(err)
+	}
+}
+
+// Restart stops the server and starts another one on the same directory.
+func (s *Server) Restart() {
+	s.T.Helper()
+	s.Stop()
+	s.start()
+}
+
+// Stop ends the server as an interrupt would.
+func (s *Server) Stop() {
+	s.T.Helper()
+	if s.stop == nil {
+		return
+	}
+	s.stop()
+	s.stop = nil
+	if err := <-s.stopped; err != nil {
+		s.T.Errorf("serve: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		s.T.Errorf("close: %v", err)
+	}
+}
+
+// signingKeys hands out the test keys as signing keys, each once.
+func signingKeys() func(alg string) (crypto.Signer, error) {
+	var mu sync.Mutex
+	rsa, p256 := 0, 0
+	return func(alg string) (crypto.Signer, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case alg == "PS256" && rsa < 2:
+			rsa++
+			return testkeys.RSA(rsa), nil
+		case alg == "ES256" && p256 < 2:
+			p256++
+			return testkeys.P256(p256), nil
+		}
+		return nil, nil // made fresh
+	}
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// TPP is a client that is registered with the server.
+type TPP struct {
+	*participant.Participant
+	S *Server
+	// HTTP presents the TPP's certificate where it is asked for one.
+	HTTP *http.Client
+	// Realm is where the TPP is registered.
+	Realm    string
+	Provider *participant.Provider
+}
+
+// TPP registers a client with a fresh certificate and key. Without change it
+// authenticates by tls_client_auth with its subject, and its tokens are bound.
+func (s *Server) TPP(id string, change ...func(*registration.Metadata)) *TPP {
+	s.T.Helper()
+	return s.TPPIn("default", id, change...)
+}
+
+// TPPIn is TPP in a realm.
+func (s *Server) TPPIn(realm, id string, change ...func(*registration.Metadata)) *TPP {
+	s.T.Helper()
+	p := &participant.Participant{Metadata: registration.Metadata{
+		ClientID: id, TokenEndpointAuthMethod: oauth.AuthTLS, GrantTypes: []string{"client_credentials"},
+		Scope: "accounts", CertificateBoundTokens: true,
+	}}
+	s.certify(p)
+	p.Metadata.TLSClientAuthSubjectDN = s.presented(p.Transport).Subject().String()
+	p.SigningKey = testkeys.P256(3)
+	if err := p.Publish(false); err != nil {
+		s.T.Fatal(err)
+	}
+	for _, adapt := range change {
+		adapt(&p.Metadata)
+	}
+	if p.Metadata.TokenEndpointAuthMethod != oauth.AuthTLS {
+		p.Metadata.TLSClientAuthSubjectDN = ""
+	}
+	p.Secret = string(p.Metadata.ClientSecret)
+	if _, _, err := s.Clients(realm).Put(context.Background(), p.Metadata); err != nil {
+		s.T.Fatal(err)
+	}
+	tpp := &TPP{Participant: p, S: s, Realm: realm}
+	tpp.Connect()
+	issuer := s.Issuer
+	if realm != "default" {
+		issuer += "/realms/" + realm
+	}
+	var err error
+	if tpp.Provider, err = participant.Discover(context.Background(), tpp.HTTP, issuer); err != nil {
+		s.T.Fatal(err)
+	}
+	return tpp
+}
+
+// JWT makes a TPP's metadata private_key_jwt with ES256, tokens unbound.
+func JWT(m *registration.Metadata) {
+	m.TokenEndpointAuthMethod, m.TokenEndpointAuthSigningAlg, m.CertificateBoundTokens = oauth.AuthPrivateKeyJWT, "ES256", false
+}
+
+// Under puts a TPP under a policy.
+func Under(policy string) func(*registration.Metadata) {
+	return func(m *registration.Metadata) { m.Policy = policy }
+}
+
+// certify gives a participant a fresh P-256 client certificate.
+func (s *Server) certify(p *participant.Participant) {
+	s.T.Helper()
+	name, err := certs.NewName(certs.Attribute{Type: "C", Value: "GB"}, certs.Attribute{Type: "O", Value: "Test TPP"}, certs.Attribute{Type: "CN", Value: p.Metadata.ClientID})
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	issued, err := s.CA().Issue(context.Background(), certs.ProfileClient,
+		certs.Subject{Name: name, DNS: []string{p.Metadata.ClientID + ".example.com"}, Owner: p.Metadata.ClientID}, certs.KeyRequest{Algorithm: certs.P256})
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	p.Transport, p.TransportKey = issued.Chain, issued.Key
+}
+
+func (s *Server) presented(chain []*x509.Certificate) *mtls.Presented {
+	s.T.Helper()
+	presented, err := mtls.NewPresented(chain, "tls")
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	return presented
+}
+
+// Roots trusts the server's CA.
+func (s *Server) Roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(s.CA().Root())
+	return pool
+}
+
+// Connect gives the TPP fresh connections with the certificate it has now.
+func (tpp *TPP) Connect() {
+	tpp.HTTP = tpp.Client(tpp.S.Roots())
+	transport := tpp.HTTP.Transport.(*http.Transport)
+	tpp.S.T.Cleanup(transport.CloseIdleConnections)
+}
+
+// Renew gives the TPP another certificate of the same name.
+func (tpp *TPP) Renew() {
+	tpp.S.T.Helper()
+	tpp.S.certify(tpp.Participant)
+	tpp.Connect()
+}
+
+// Token fetches a token and fails the test if it is refused.
+func (tpp *TPP) Token(form ...url.Values) string {
+	tpp.S.T.Helper()
+	var with url.Values
+	if len(form) > 0 {
+		with = form[0]
+	}
+	response, body, err := tpp.Participant.Token(context.Background(), tpp.HTTP, tpp.Provider, with)
+	if err != nil {
+		tpp.S.T.Fatalf("%s: %v\n%s", tpp.Metadata.ClientID, err, body)
+	}
+	return response.AccessToken
+}
+
+// Answer is what a server said.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+	JSON   map[string]any // nil for a body that is no JSON object
+}
+
+// Error is the error code of the answer.
+func (a Answer) Error() string {
+	code, _ := a.JSON["error"].(string)
+	return code
+}
+
+// String is the answer for a failure message.
+func (a Answer) String() string { return fmt.Sprintf("%d %s", a.Status, a.Body) }
+
+// Post sends a form with the TPP's client authentication to an endpoint
+// ("token_endpoint").
+func (tpp *TPP) Post(endpoint string, form url.Values) Answer {
+	tpp.S.T.Helper()
+	if form == nil {
+		form = url.Values{}
+	}
+	status, body, err := tpp.Participant.Post(context.Background(), tpp.HTTP, tpp.Provider, endpoint, form)
+	if err != nil {
+		tpp.S.T.Fatal(err)
+	}
+	return parse(status, nil, body)
+}
+
+// Bank calls the bank with a token and the TPP's certificate.
+func (tpp *TPP) Bank(token string) Answer {
+	tpp.S.T.Helper()
+	return tpp.S.Do(tpp.HTTP, http.MethodGet, tpp.S.MTLS+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}, "")
+}
+
+// Do sends one request.
+func (s *Server) Do(client *http.Client, method, address string, header http.Header, body string) Answer {
+	s.T.Helper()
+	request, err := http.NewRequest(method, address, strings.NewReader(body))
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	return parse(response.StatusCode, response.Header, text)
+}
+
+// Form is the header of a form.
+var Form = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+
+func parse(status int, header http.Header, body []byte) Answer {
+	answer := Answer{Status: status, Header: header, Body: string(body)}
+	_ = json.Unmarshal(body, &answer.JSON) // empty bodies and lists are answers too
+	return answer
+}
+
+// Explain reads the trace of an answer from the operator's listener.
+func (s *Server) Explain(answer Answer) oauth.Event {
+	s.T.Helper()
+	var event oauth.Event
+	id := answer.Header.Get("X-Fapid-Trace")
+	got := s.Do(http.DefaultClient, http.MethodGet, s.Admin+"/traces/"+id, http.Header{"Accept": {"application/json"}}, "")
+	if got.Status != http.StatusOK {
+		s.T.Fatalf("trace %s: %s", id, got)
+	}
+	if err := json.Unmarshal([]byte(got.Body), &event); err != nil {
+		s.T.Fatal(err)
+	}
+	return event
+}

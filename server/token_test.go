@@ -1,0 +1,90 @@
+package server_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/fapid/fapid/server/servertest"
+)
+
+// claims reads a JWT's claims without verifying it.
+func claims(t *testing.T, compact string) map[string]any {
+	t.Helper()
+	parts := strings.Split(compact, ".")
+	if len(parts) != 3 {
+		t.Fatalf("not a JWT: %s", compact)
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+func TestBoundToken(t *testing.T) {
+	s := servertest.Start(t)
+	tpp, other := s.TPP("tpp"), s.TPP("other")
+
+	token := tpp.Token()
+	got := claims(t, token)
+	digest := sha256.Sum256(tpp.Transport[0].Raw)
+	if want := base64.RawURLEncoding.EncodeToString(digest[:]); got["cnf"].(map[string]any)["x5t#S256"] != want {
+		t.Errorf("cnf is %v, want x5t#S256 %s", got["cnf"], want)
+	}
+	for claim, want := range map[string]any{"iss": s.Issuer, "sub": "tpp", "client_id": "tpp", "scope": "accounts", "aud": s.MTLS + "/bank"} {
+		if got[claim] != want {
+			t.Errorf("%s is %v, want %v", claim, got[claim], want)
+		}
+	}
+
+	if answer := tpp.Bank(token); answer.Status != http.StatusOK {
+		t.Errorf("the bank refused the token: %s", answer)
+	}
+	answer := other.Bank(token)
+	if answer.Status != http.StatusUnauthorized || answer.Error() != "invalid_token" {
+		t.Errorf("with another certificate: %s", answer)
+	}
+	event := s.Explain(answer)
+	if check, failed := event.Failed(); !failed || check.Name != "token binding" {
+		t.Errorf("the trace does not explain it: %+v", check)
+	}
+	standard := s.Do(tpp.HTTP, http.MethodGet, s.Issuer+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}, "")
+	if standard.Status != http.StatusUnauthorized || standard.Error() != "invalid_token" {
+		t.Errorf("on the standard listener: %s", standard)
+	}
+}
+
+func TestRevocationBites(t *testing.T) {
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp")
+	token := tpp.Token()
+	if answer := tpp.Post("introspection_endpoint", url.Values{"token": {token}}); answer.JSON["active"] != true {
+		t.Fatalf("before: %s", answer)
+	}
+	if answer := tpp.Post("revocation_endpoint", url.Values{"token": {token}}); answer.Status != http.StatusOK {
+		t.Fatalf("revocation: %s", answer)
+	}
+	if answer := tpp.Post("introspection_endpoint", url.Values{"token": {token}}); answer.Body != `{"active":false}` {
+		t.Errorf("after: %s", answer)
+	}
+	if answer := tpp.Bank(token); answer.Status != http.StatusUnauthorized {
+		t.Errorf("the bank after revocation: %s", answer)
+	}
+}
+
+func TestPrivateKeyJWT(t *testing.T) {
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp", servertest.JWT)
+	if got := claims(t, tpp.Token()); got["cnf"] != nil {
+		t.Errorf("a token nobody asked to bind has cnf %v", got["cnf"])
+	}
+}
