@@ -24,10 +24,6 @@ func ParseDN(s string) (Name, error) {
 	switch {
 	case len(s) > maxDN:
 		return nil, fmt.Errorf("DN is %d bytes, more than %d", len(s), maxDN)
-	case !utf8.ValidString(s):
-		return nil, errors.New("DN is not valid UTF-8")
-	case strings.ContainsRune(s, 0):
-		return nil, errors.New("DN contains NUL")
 	case strings.Trim(s, " ") == "":
 		return nil, errors.New("DN is empty")
 	case strings.HasPrefix(strings.TrimLeft(s, " "), "/"):
@@ -100,7 +96,7 @@ func (p *dnParser) attribute() (Attribute, error) {
 func textAttribute(oid asn1.ObjectIdentifier, tag int, value string) (Attribute, error) {
 	switch {
 	case !utf8.ValidString(value):
-		return Attribute{}, errors.New("escaped bytes are not valid UTF-8")
+		return Attribute{}, errors.New("not valid UTF-8")
 	case strings.ContainsRune(value, 0):
 		return Attribute{}, errors.New("value contains NUL")
 	}

@@ -1,6 +1,8 @@
 package mtls
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -129,6 +131,9 @@ func TestForwardedRefuses(t *testing.T) {
 	rfc := forwarding(t, FormatRFC9440, "")
 	nginx := forwarding(t, FormatPEMEscaped, "X-Cert")
 	envoy := forwarding(t, FormatXFCC, "")
+	large := root.issue(t, "large", func(c *x509.Certificate) {
+		c.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3}, Value: make([]byte, maxForwarded)}}
+	})
 	key := url.PathEscape("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
 	for name, c := range map[string]struct {
 		f *Forwarding
@@ -151,7 +156,7 @@ func TestForwardedRefuses(t *testing.T) {
 		"PEM instead":             {rfc, from(proxy, "Client-Cert", escaped(leaf))},
 		"trailing comma":          {rfc, from(proxy, "Client-Cert", good, "Client-Cert-Chain", other+",")},
 		"long chain":              {rfc, from(proxy, "Client-Cert", good, "Client-Cert-Chain", strings.Repeat(other+",", 10)+other)},
-		"oversized":               {rfc, from(proxy, "Client-Cert", ":"+strings.Repeat("A", maxForwarded)+":")},
+		"oversized":               {rfc, from(proxy, "Client-Cert", sequence(large))},
 		"nginx, unescaped":        {nginx, from(proxy, "X-Cert", strings.ReplaceAll(pemOf(leaf), "\n", "\t"))},
 		"nginx, bad escape":       {nginx, from(proxy, "X-Cert", "%zz")},
 		"nginx, text in front":    {nginx, from(proxy, "X-Cert", "x"+escaped(leaf))},

@@ -179,8 +179,10 @@ func TestNoResumption(t *testing.T) {
 	s := serve(t, ListenerConfig{}, echo)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		cache := tls.NewLRUClientSessionCache(8)
-		a := (*authority)(nil).issue(t, "a", nil)
-		b := (*authority)(nil).issue(t, "b", nil)
+		// Go resumes no session of a certificate that has expired.
+		valid := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Hour) }
+		a := (*authority)(nil).issue(t, "a", valid)
+		b := (*authority)(nil).issue(t, "b", valid)
 		for _, leaf := range []*authority{a, b, a} {
 			client := s.client(func(c *tls.Config) {
 				c.MaxVersion, c.ClientSessionCache = version, cache

@@ -219,7 +219,16 @@ func TestParseNameRefuses(t *testing.T) {
 			t.Errorf("%s: parsed as %v", der, n)
 		}
 	}
-	if _, err := ParseName(make([]byte, maxName+1)); err == nil {
+	type pair struct {
+		OID   asn1.ObjectIdentifier
+		Value string `asn1:"utf8"`
+	}
+	type pairSET []pair
+	large, err := asn1.Marshal([]pairSET{{{asn1.ObjectIdentifier{2, 5, 4, 3}, strings.Repeat("a", maxName)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseName(large); err == nil {
 		t.Error("an oversized name was parsed")
 	}
 }
