@@ -71,7 +71,9 @@ type Authority struct {
 	revoking sync.Mutex // held from the durable write until memory knows it
 	mu       sync.RWMutex
 	revoked  serials
-	changes  uint64 // counts changes of revoked
+	// thumbprints are the x5t#S256 of the revoked certificates.
+	thumbprints map[string]bool
+	changes     uint64 // counts changes of revoked
 
 	crlMu sync.Mutex
 	crl   cachedCRL

@@ -3,9 +3,7 @@ package certs
 import (
 	"context"
 	"crypto"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -13,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 )
 
@@ -27,7 +26,7 @@ type Issued struct {
 // Issue makes a certificate for a key that is made here, or for an existing
 // private key. The private key is returned and kept nowhere.
 func (a *Authority) Issue(ctx context.Context, p Profile, subject Subject, request KeyRequest) (*Issued, error) {
-	row, err := p.row()
+	wanted, err := p.order(subject)
 	if err != nil {
 		return nil, err
 	}
@@ -35,13 +34,13 @@ func (a *Authority) Issue(ctx context.Context, p Profile, subject Subject, reque
 	if key == nil {
 		algorithm := request.Algorithm
 		if algorithm == "" {
-			algorithm = row.keys[0]
+			algorithm = wanted.row.keys[0]
 		}
 		if key, err = NewKey(algorithm); err != nil {
 			return nil, err
 		}
 	}
-	issued, err := a.issue(ctx, row, subject, key.Public(), "")
+	issued, err := a.issue(ctx, wanted, key.Public())
 	if err != nil {
 		return nil, err
 	}
@@ -53,18 +52,18 @@ func (a *Authority) Issue(ctx context.Context, p Profile, subject Subject, reque
 // in the request counts: not its subject, its names or its extensions. A caller
 // that wants the requested subject passes csr.RawSubject as Subject.Raw.
 func (a *Authority) Sign(ctx context.Context, p Profile, csr *x509.CertificateRequest, subject Subject) (*Issued, error) {
-	row, err := p.row()
+	wanted, err := p.order(subject)
 	if err != nil {
 		return nil, err
 	}
 	// Before the signature: verifying with an enormous key is expensive.
-	if _, err := row.checkKey(csr.PublicKey); err != nil {
+	if _, err := wanted.row.checkKey(csr.PublicKey); err != nil {
 		return nil, err
 	}
 	if err := checkCSR(csr); err != nil {
 		return nil, err
 	}
-	return a.issue(ctx, row, subject, csr.PublicKey, "")
+	return a.issue(ctx, wanted, csr.PublicKey)
 }
 
 // Renew makes a new certificate with the key, subject and profile of an old
@@ -78,15 +77,16 @@ func (a *Authority) Renew(ctx context.Context, serial string) (*Issued, error) {
 	if old.Revoked != nil {
 		return nil, oauth.InvalidRequest("certificate %s is revoked and cannot be renewed", old.Serial)
 	}
-	row, err := old.Profile.row()
-	if err != nil {
-		return nil, err
-	}
 	certificate, err := ParseCertificate([]byte(old.PEM))
 	if err != nil {
 		return nil, fmt.Errorf("renew %s: %w", old.Serial, err)
 	}
-	return a.issue(ctx, row, subjectOf(certificate, old.Owner), certificate.PublicKey, old.Serial)
+	wanted, err := old.Profile.order(subjectOf(certificate, old.Owner))
+	if err != nil {
+		return nil, err
+	}
+	wanted.replaces = old.Serial
+	return a.issue(ctx, wanted, certificate.PublicKey)
 }
 
 // subjectOf reads back what subject a certificate was issued for.
@@ -155,23 +155,44 @@ func serverSubject(hosts []string) (Subject, error) {
 	return subject, err
 }
 
+// order is a certificate that may be issued, but for its key.
+type order struct {
+	row      profile
+	name     mtls.Name
+	template leafTemplate
+	owner    string
+	replaces string // serial of the certificate it renews
+}
+
+// order checks the subject against the profile. It comes before a key is made,
+// which is slow.
+func (p Profile) order(subject Subject) (order, error) {
+	row, err := p.row()
+	if err != nil {
+		return order{}, err
+	}
+	raw, name, err := subject.distinguishedName()
+	if err != nil {
+		return order{}, err
+	}
+	if err := row.checkName(name); err != nil {
+		return order{}, err
+	}
+	template := leafTemplate{RawSubject: raw, ExtKeyUsage: row.extKeyUsage}
+	if err := subject.alternativeNames(row, &template); err != nil {
+		return order{}, err
+	}
+	return order{row: row, name: name, template: template, owner: subject.Owner}, nil
+}
+
 // issue is the one way to a certificate.
-func (a *Authority) issue(ctx context.Context, row profile, subject Subject, public crypto.PublicKey, replaces string) (*Issued, error) {
+func (a *Authority) issue(ctx context.Context, wanted order, public crypto.PublicKey) (*Issued, error) {
+	row, template := wanted.row, wanted.template
 	algorithm, err := row.checkKey(public)
 	if err != nil {
 		return nil, err
 	}
-	raw, name, err := subject.distinguishedName()
-	if err != nil {
-		return nil, err
-	}
-	if err := row.checkName(name); err != nil {
-		return nil, err
-	}
-	template := leafTemplate{RawSubject: raw, KeyUsage: row.keyUsages(algorithm), ExtKeyUsage: row.extKeyUsage}
-	if err := subject.alternativeNames(row, &template); err != nil {
-		return nil, err
-	}
+	template.KeyUsage = row.keyUsages(algorithm)
 	if row.crl && a.config.CRLURL != "" {
 		template.CRLDistributionPoints = []string{a.config.CRLURL}
 	}
@@ -190,27 +211,21 @@ func (a *Authority) issue(ctx context.Context, row profile, subject Subject, pub
 	record := Record{
 		Serial:     SerialOf(certificate),
 		Profile:    row.name,
-		Owner:      subject.Owner,
-		Subject:    name.String(),
+		Owner:      wanted.owner,
+		Subject:    wanted.name.String(),
 		SANs:       alternativeNamesOf(certificate),
 		Key:        algorithm,
 		IssuedAt:   now,
 		NotBefore:  certificate.NotBefore,
 		NotAfter:   certificate.NotAfter,
-		Thumbprint: thumbprint(certificate),
-		Replaces:   replaces,
+		Thumbprint: mtls.Thumbprint(certificate),
+		Replaces:   wanted.replaces,
 		PEM:        string(CertificatePEM(certificate)),
 	}
 	if err := a.records.Create(ctx, record.Serial, record, notAfter.Add(retention)); err != nil {
 		return nil, fmt.Errorf("record certificate %s: %w", record.Serial, err)
 	}
 	return &Issued{Certificate: certificate, Chain: []*x509.Certificate{certificate, a.issuing}, Record: record}, nil
-}
-
-// thumbprint is x5t#S256 of RFC 8705 section 3.1.
-func thumbprint(certificate *x509.Certificate) string {
-	sum := sha256.Sum256(certificate.Raw)
-	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 func alternativeNamesOf(certificate *x509.Certificate) []string {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/store"
 )
@@ -81,6 +82,8 @@ type Revocation struct {
 	At       time.Time `json:"at"`
 	Reason   Reason    `json:"reason"`
 	NotAfter time.Time `json:"not_after"` // end of the certificate
+	// Thumbprint is the certificate's x5t#S256: tokens are bound to it.
+	Thumbprint string `json:"x5t#S256"`
 }
 
 // serials are revocations by serial number, minimal big-endian.
@@ -121,7 +124,7 @@ func (a *Authority) Revoke(ctx context.Context, serial string, reason Reason) er
 	}
 	a.revoking.Lock()
 	defer a.revoking.Unlock()
-	revocation := Revocation{At: a.config.Now().UTC().Truncate(time.Second), Reason: reason, NotAfter: record.NotAfter}
+	revocation := Revocation{At: a.config.Now().UTC().Truncate(time.Second), Reason: reason, NotAfter: record.NotAfter, Thumbprint: record.Thumbprint}
 	err = a.revocations.Create(ctx, record.Serial, revocation, record.NotAfter.Add(retention))
 	if errors.Is(err, store.ErrExists) {
 		return nil
@@ -136,25 +139,35 @@ func (a *Authority) Revoke(ctx context.Context, serial string, reason Reason) er
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.revoked[key] = revocation
+	a.thumbprints[revocation.Thumbprint] = true
 	a.changes++
 	return nil
 }
 
 // Revoked reports whether a certificate of this authority is revoked, since
-// when and why. It allocates nothing and is meant for every request. issuer is
-// the next certificate of the verified chain. Certificates of other authorities
-// are not revoked here.
-func (a *Authority) Revoked(leaf, issuer *x509.Certificate) (at time.Time, reason string, revoked bool) {
+// when and why. It allocates nothing and is meant for every request: it is the
+// Revoked of mtls.TrustConfig. issuer is the next certificate of the verified
+// chain. Certificates of other authorities are not revoked here.
+func (a *Authority) Revoked(leaf, issuer *x509.Certificate) (mtls.Revocation, bool) {
 	if !issuedBy(a.issuing, leaf, issuer) {
-		return time.Time{}, "", false
+		return mtls.Revocation{}, false
 	}
 	a.mu.RLock()
 	revocation, revoked := a.revoked.lookup(leaf.SerialNumber)
 	a.mu.RUnlock()
 	if !revoked {
-		return time.Time{}, "", false
+		return mtls.Revocation{}, false
 	}
-	return revocation.At, revocation.Reason.String(), true
+	return mtls.Revocation{Time: revocation.At, Reason: revocation.Reason.String()}, true
+}
+
+// RevokedThumbprint reports whether the certificate with this x5t#S256 (RFC 8705
+// section 3.1) is revoked: what is bound to it is dead, although nobody presents
+// it any more. It allocates nothing.
+func (a *Authority) RevokedThumbprint(thumbprint string) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.thumbprints[thumbprint]
 }
 
 func (a *Authority) revocation(serial string) (Revocation, bool) {
@@ -178,13 +191,14 @@ func serialKey(serial string) (string, error) {
 }
 
 func (a *Authority) loadRevocations(ctx context.Context) error {
-	a.revoked = make(serials)
+	a.revoked, a.thumbprints = make(serials), map[string]bool{}
 	err := a.revocations.Scan(ctx, "", "", func(serial string, revocation Revocation) (bool, error) {
 		key, err := serialKey(serial)
 		if err != nil {
 			return false, err
 		}
 		a.revoked[key] = revocation
+		a.thumbprints[revocation.Thumbprint] = true
 		return true, nil
 	})
 	if err != nil {
