@@ -27,8 +27,9 @@ type Bolt struct {
 	now    func() time.Time
 	remove string // the file to delete on Close
 
-	claims claimSet // belongs to whoever leads
-	stuck  bool     // so does this: the engine could not end a transaction
+	// Whoever leads has these to itself.
+	claims claimSet
+	stuck  bool // the engine could not end a transaction
 
 	mu     sync.Mutex
 	idle   *sync.Cond // signalled when busy turns false

@@ -143,7 +143,7 @@ func (b *Bolt) commit(group []*call) (err error) {
 			committed = err == nil
 		}
 	}
-	if committed && len(tx.forget) > 0 {
+	if committed {
 		b.claims.forget(tx.forget)
 	}
 	returned = true

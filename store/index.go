@@ -100,13 +100,10 @@ func (tx *boltTx) writeDue() error {
 
 // readDue reads an entry of the index; ok is false if it is damaged.
 func readDue(key, entry []byte) (records []due, ok bool) {
-	if len(key) != dueKeyBytes || len(entry) < 1+checksumBytes {
+	if !soundDue(key, entry) {
 		return nil, false
 	}
 	body := entry[:len(entry)-checksumBytes]
-	if binary.BigEndian.Uint32(entry[len(body):]) != entryChecksum(key, body) {
-		return nil, false
-	}
 	name, rest, ok := nextField(body[1:])
 	d := due{slot: binary.BigEndian.Uint64(key), kind: body[0], table: string(name)}
 	for ok && len(rest) > 0 {
@@ -115,6 +112,12 @@ func readDue(key, entry []byte) (records []due, ok bool) {
 		}
 	}
 	return records, ok
+}
+
+// soundDue reports whether an entry of the index is as it was written.
+func soundDue(key, entry []byte) bool {
+	body := len(entry) - checksumBytes
+	return len(key) == dueKeyBytes && body > 0 && binary.BigEndian.Uint32(entry[body:]) == entryChecksum(key, entry[:body])
 }
 
 func entryChecksum(key, body []byte) uint32 {
@@ -166,6 +169,9 @@ func (s *claimSet) has(h claimHash) bool {
 
 // forget removes swept claims, and gives memory back when few of many are left.
 func (s *claimSet) forget(hashes []claimHash) {
+	if len(hashes) == 0 {
+		return
+	}
 	for _, h := range hashes {
 		delete(s.live, h)
 	}

@@ -236,7 +236,7 @@ func (v *verifier) leaf(t *boltTable, key, value []byte, flags uint32, depth int
 		v.format = string(value)
 		return nil
 	case t.name == expiryBucket:
-		if _, ok := readDue(key, value); !ok {
+		if !soundDue(key, value) {
 			return errors.New("an entry of the expiry index has a wrong checksum")
 		}
 		return nil
