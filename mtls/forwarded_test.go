@@ -131,6 +131,12 @@ func TestForwardedRefuses(t *testing.T) {
 	rfc := forwarding(t, FormatRFC9440, "")
 	nginx := forwarding(t, FormatPEMEscaped, "X-Cert")
 	envoy := forwarding(t, FormatXFCC, "")
+	padded := root // with base64 that ends in one digit of two bits, and ==
+	for len(padded.cert.Raw)%3 != 1 {
+		padded = root.issue(t, padded.cert.Subject.CommonName+"x", nil)
+	}
+	loose := sequence(padded)
+	loose = loose[:len(loose)-4] + string(loose[len(loose)-4]+1) + "==:"
 	large := root.issue(t, "large", func(c *x509.Certificate) {
 		c.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3}, Value: make([]byte, maxForwarded)}}
 	})
@@ -150,7 +156,7 @@ func TestForwardedRefuses(t *testing.T) {
 		"two certificates":        {rfc, from(proxy, "Client-Cert", good+", "+other)},
 		"parameters":              {rfc, from(proxy, "Client-Cert", good+";a=1")},
 		"no padding":              {rfc, from(proxy, "Client-Cert", ":YQ:")},
-		"loose bits":              {rfc, from(proxy, "Client-Cert", ":YR==:")},
+		"loose bits":              {rfc, from(proxy, "Client-Cert", loose)},
 		"not a certificate":       {rfc, from(proxy, "Client-Cert", ":YWJj:")},
 		"trailing bytes":          {rfc, from(proxy, "Client-Cert", ":"+base64.StdEncoding.EncodeToString(append(leaf.cert.Raw[:len(leaf.cert.Raw):len(leaf.cert.Raw)], 0))+":")},
 		"PEM instead":             {rfc, from(proxy, "Client-Cert", escaped(leaf))},
@@ -160,17 +166,19 @@ func TestForwardedRefuses(t *testing.T) {
 		"nginx, unescaped":        {nginx, from(proxy, "X-Cert", strings.ReplaceAll(pemOf(leaf), "\n", "\t"))},
 		"nginx, bad escape":       {nginx, from(proxy, "X-Cert", "%zz")},
 		"nginx, text in front":    {nginx, from(proxy, "X-Cert", "x"+escaped(leaf))},
+		"nginx, a line in front":  {nginx, from(proxy, "X-Cert", "x%0A"+escaped(leaf))},
 		"nginx, text after":       {nginx, from(proxy, "X-Cert", escaped(leaf)+"x")},
 		"nginx, a key":            {nginx, from(proxy, "X-Cert", key)},
 		"nginx, a key behind":     {nginx, from(proxy, "X-Cert", escaped(leaf)+key)},
 		"nginx, only spaces":      {nginx, from(proxy, "X-Cert", "%20")},
 		"envoy, two elements":     {envoy, from(proxy, "X-Forwarded-Client-Cert", "Cert="+escaped(leaf)+",Cert="+escaped(root))},
+		"envoy, element in front": {envoy, from(proxy, "X-Forwarded-Client-Cert", "Hash=ab,Cert="+escaped(leaf))},
 		"envoy, two certs":        {envoy, from(proxy, "X-Forwarded-Client-Cert", "Cert="+escaped(leaf)+";Cert="+escaped(root))},
 		"envoy, two in cert":      {envoy, from(proxy, "X-Forwarded-Client-Cert", "Cert="+escaped(leaf, root))},
 		"envoy, hash only":        {envoy, from(proxy, "X-Forwarded-Client-Cert", "Hash=ab")},
 		"envoy, other chain":      {envoy, from(proxy, "X-Forwarded-Client-Cert", "Cert="+escaped(leaf)+";Chain="+escaped(root))},
 		"envoy, open quote":       {envoy, from(proxy, "X-Forwarded-Client-Cert", `Cert="`+escaped(leaf))},
-		"envoy, text after quote": {envoy, from(proxy, "X-Forwarded-Client-Cert", `Cert="`+escaped(leaf)+`"x`)},
+		"envoy, text after quote": {envoy, from(proxy, "X-Forwarded-Client-Cert", `Cert="`+escaped(leaf)+`"xHash=ab`)},
 		"envoy, trailing":         {envoy, from(proxy, "X-Forwarded-Client-Cert", "Cert="+escaped(leaf)+";")},
 		"envoy, nothing":          {envoy, from(proxy, "X-Forwarded-Client-Cert", "=")},
 	} {
