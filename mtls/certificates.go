@@ -27,7 +27,7 @@ func (s *ServerCertificate) Get() *tls.Certificate { return s.current.Load() }
 
 // Certificates are a server's two certificates for the same names. RSA is
 // needed, because it is the only kind that the TLS 1.2 suites of FAPI can use.
-// ECDSA may be nil; its handshake costs the server a twentieth.
+// ECDSA may be nil; signing with it costs the server far less.
 type Certificates struct{ RSA, ECDSA *ServerCertificate }
 
 // choose answers a ClientHello: ECDSA for a TLS 1.3 client that verifies P-256
