@@ -92,7 +92,7 @@ func TestDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rounds := 60
+	rounds := 30
 	if testing.Short() {
 		rounds = 10
 	}
@@ -153,7 +153,7 @@ func TestWholeFilesOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fapid.db")
 	r := rand.New(rand.NewPCG(1, 2))
 	wall := &clock{time.Now()}
-	rounds := 12
+	rounds := 6
 	if testing.Short() {
 		rounds = 4
 	}
@@ -185,7 +185,7 @@ func TestWholeFilesOpen(t *testing.T) {
 		if _, err := s.Sweep(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if round%4 == 3 { // all is gone
+		if round%3 == 2 { // all is gone
 			wall.Time = wall.Add(time.Hour)
 			if _, err := s.Sweep(ctx); err != nil {
 				t.Fatal(err)
