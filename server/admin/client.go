@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -113,7 +114,7 @@ func (c *Client) realmPath(ctx context.Context, realm string) (string, error) {
 			return "", err
 		}
 		if len(answer.Realms) == 0 {
-			return "", fmt.Errorf("the server has no realm")
+			return "", errors.New("the server has no realm")
 		}
 		realm = answer.Realms[0].Name
 	}
@@ -161,10 +162,10 @@ func (c *Client) PutClient(ctx context.Context, realm, id string, text []byte) (
 	if id == "" {
 		metadata, err := parse(text)
 		if err != nil {
-			return nil, false, fmt.Errorf("%s", explanation(err))
+			return nil, false, errors.New(explanation(err))
 		}
 		if id = metadata.ClientID; id == "" {
-			return nil, false, fmt.Errorf("the registration has no client_id and none was given")
+			return nil, false, errors.New("the registration has no client_id and none was given")
 		}
 	}
 	base, err := c.realmPath(ctx, realm)
@@ -261,6 +262,9 @@ func (c *Client) Revoke(ctx context.Context, serial string, reason certs.Reason)
 // Explain describes a request by its trace id, as text or as JSON; without an
 // id, the newest failures.
 func (c *Client) Explain(ctx context.Context, id string, asJSON bool) ([]byte, error) {
+	if _, here := c.Transport.(inProcess); here {
+		return nil, errors.New("no server is running on this directory, and traces live in the memory of a running one")
+	}
 	accept, path := "text/plain", "/traces?failures=true"
 	if asJSON {
 		accept = "application/json"

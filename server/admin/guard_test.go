@@ -1,0 +1,127 @@
+package admin
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// filled gives the path of a route with its variables filled in.
+func filled(path string) string {
+	return strings.NewReplacer("{realm}", "default", "{id:.+}", "tpp", "{id}", "0011223344556677", "{serial}", strings.Repeat("ab", 20)).Replace(path)
+}
+
+// Every route that changes something needs the key; the matrix comes from the
+// table of routes, so that no route can be forgotten.
+func TestKeyMatrix(t *testing.T) {
+	o := newOperated(t)
+	presented := map[string][]string{
+		"none":          nil,
+		"another key":   {"Authorization", "Bearer another"},
+		"prefix":        {"Authorization", "Bearer " + operatorKey[:len(operatorKey)-1]},
+		"empty":         {"Authorization", "Bearer "},
+		"other scheme":  {"Authorization", "Basic " + operatorKey},
+		"in a cookie":   {"Cookie", "key=" + operatorKey},
+		"with a suffix": {"Authorization", "Bearer " + operatorKey + " x"},
+	}
+	for _, open := range []bool{true, false} {
+		o.Open = open
+		for _, route := range o.routes() {
+			needed := route.access == change || route.access == read && !open
+			for name, headers := range presented {
+				w := o.request(t, route.method, filled(route.path), "", headers...)
+				if (w.Code == http.StatusUnauthorized) != needed {
+					t.Errorf("open %v, %s %s with %s: %d", open, route.method, route.path, name, w.Code)
+				}
+			}
+			w := o.request(t, route.method, filled(route.path), "", "Authorization", "bearer "+operatorKey)
+			if w.Code == http.StatusUnauthorized {
+				t.Errorf("%s %s with the key: %d", route.method, route.path, w.Code)
+			}
+		}
+	}
+}
+
+// What changes something must say so in the table: nothing but GET may be read.
+func TestEveryChangeIsMarked(t *testing.T) {
+	for _, route := range new(Operator).routes() {
+		if (route.method == http.MethodGet) == (route.access == change) {
+			t.Errorf("%s %s has access %d", route.method, route.path, route.access)
+		}
+	}
+}
+
+func TestRefusalNamesTheScheme(t *testing.T) {
+	o := newOperated(t)
+	w := o.request(t, http.MethodDelete, "/realms/default/clients/tpp", "")
+	wantStatus(t, w, http.StatusUnauthorized)
+	if challenge := w.Header().Get("WWW-Authenticate"); !strings.HasPrefix(challenge, "Bearer ") {
+		t.Errorf("WWW-Authenticate: %q", challenge)
+	}
+	r := []string{"Authorization", "Bearer " + operatorKey}
+	wantStatus(t, o.request(t, http.MethodDelete, "/realms/default/clients/tpp", "", r...), http.StatusNotFound)
+}
+
+func TestTwoKeysAreRefused(t *testing.T) {
+	if key, problem := bearer([]string{"Bearer a", "Bearer " + operatorKey}); key != "" || problem == "" {
+		t.Errorf("key %q, problem %q", key, problem)
+	}
+}
+
+// A page whose name was rebound to loopback sends its own name as Host.
+func TestForeignHostIsMisdirected(t *testing.T) {
+	o := newOperated(t)
+	for name, status := range map[string]int{
+		"localhost":           http.StatusOK,
+		"LOCALHOST.:9000":     http.StatusOK,
+		"127.0.0.1:9000":      http.StatusOK,
+		"[::1]:9000":          http.StatusOK,
+		"evil.example":        http.StatusMisdirectedRequest,
+		"evil.example:9000":   http.StatusMisdirectedRequest,
+		"localhost.evil:9000": http.StatusMisdirectedRequest,
+		"127.0.0.1.nip.io":    http.StatusMisdirectedRequest,
+		"":                    http.StatusMisdirectedRequest,
+	} {
+		for _, route := range o.routes() {
+			w := o.request(t, route.method, filled(route.path), "", "Host", name, "Authorization", "Bearer "+operatorKey)
+			if (w.Code == http.StatusMisdirectedRequest) != (status == http.StatusMisdirectedRequest) {
+				t.Errorf("Host %q, %s %s: %d", name, route.method, route.path, w.Code)
+			}
+		}
+	}
+}
+
+// M1: a browser that is made to send a change by another origin, even with the key.
+func TestCrossSiteChangesAreRefused(t *testing.T) {
+	o := newOperated(t)
+	for name, headers := range map[string][]string{
+		"Sec-Fetch-Site cross-site": {"Sec-Fetch-Site", "cross-site"},
+		"Sec-Fetch-Site same-site":  {"Sec-Fetch-Site", "same-site"},
+		"Origin of another site":    {"Origin", "https://evil.example"},
+		"Origin null":               {"Origin", "null"},
+		"Origin on another port":    {"Origin", "http://localhost:8080"},
+	} {
+		headers = append(headers, "Authorization", "Bearer "+operatorKey)
+		for _, route := range o.routes() {
+			w := o.request(t, route.method, filled(route.path), "", headers...)
+			if (w.Code == http.StatusForbidden) != (route.access == change) {
+				t.Errorf("%s, %s %s: %d", name, route.method, route.path, w.Code)
+			}
+			if w.Header().Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s %s allows other origins to read", route.method, route.path)
+			}
+		}
+	}
+	own := []string{"Origin", "http://" + host, "Authorization", "Bearer " + operatorKey}
+	wantStatus(t, o.request(t, http.MethodPost, "/realms/default/keys/rotate?alg=ES256", "", own...), http.StatusOK)
+}
+
+func TestOtherMethodsAreRefused(t *testing.T) {
+	o := newOperated(t)
+	for _, route := range o.routes() {
+		for _, method := range []string{http.MethodTrace, http.MethodPatch, http.MethodOptions} {
+			w := o.request(t, method, filled(route.path), "", "X-HTTP-Method-Override", route.method)
+			wantStatus(t, w, http.StatusMethodNotAllowed)
+		}
+	}
+}
