@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"mime"
 	"strings"
 
@@ -80,8 +79,7 @@ func (i *Introspect) serve(ctx context.Context, r *endpoint.Request, identity cl
 func (i *Introspect) examine(ctx context.Context, presented string, identity clientauth.Identity, event *oauth.Event) (*introspection, error) {
 	claims, err := i.Issuer.Verify(ctx, presented, event)
 	if err != nil {
-		var refusal oauth.Error
-		if errors.As(err, &refusal) {
+		if oauth.AsError(err).Code == oauth.CodeInvalidToken {
 			return &introspection{}, nil
 		}
 		return nil, err

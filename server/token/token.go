@@ -132,8 +132,9 @@ func (i *Issuer) Parse(compact string) (*Claims, error) {
 }
 
 // Verify is Parse and then every check of whether the token still holds: time,
-// revocation, its client, its certificate. Each is recorded in the event. An
-// error of the store is returned as it is; the token is then not accepted.
+// revocation, its client, its certificate. Each is recorded in the event. A
+// refusal of the token is an invalid_token; when the store cannot say whether it
+// is revoked, the error is temporarily_unavailable and the token not accepted.
 func (i *Issuer) Verify(ctx context.Context, compact string, event *oauth.Event) (*Claims, error) {
 	claims, err := i.Parse(compact)
 	if err != nil {
@@ -148,7 +149,7 @@ func (i *Issuer) Verify(ctx context.Context, compact string, event *oauth.Event)
 	}
 	revoked, err := i.Revoked.Has(ctx, claims.ID)
 	if err != nil {
-		return nil, fmt.Errorf("revoked tokens: %w", err)
+		return nil, oauth.TemporarilyUnavailable().Because("revoked tokens: %w", err)
 	}
 	if revoked {
 		event.Fail("access token revocation", "not revoked", "revoked", "fetch a new token")
