@@ -162,3 +162,11 @@ func TestKeyAndSignatureStrength(t *testing.T) {
 		}
 	}
 }
+
+func TestUnreadableSubject(t *testing.T) {
+	t.Parallel()
+	f := judgeSubject(&x509.Certificate{RawSubject: []byte("x")})
+	if f.Status != Fail || f.Fix == "" {
+		t.Errorf("%+v", f)
+	}
+}

@@ -40,7 +40,7 @@ func (e *examination) judgeRenegotiation(h *host) []Finding {
 // judgeTickets: a resumed session stands on the certificate of an earlier
 // handshake, so its expiry and revocation are easily missed.
 func (e *examination) judgeTickets(h *host) []Finding {
-	if !h.mtls {
+	if !h.mtls || !h.hello.asked {
 		return nil
 	}
 	f := Finding{Name: "session tickets", Status: OK, Found: "none", Expected: "none where certificates are presented"}

@@ -160,11 +160,21 @@ func (s *fakeServer) stable(line string) string {
 	return strings.NewReplacer(pairs...).Replace(line)
 }
 
+// Findings that come together with others.
+const (
+	skipCertificate = "skip | your certificate | certificate | none given; use --cert and --key to have it checked and tried"
+	skipIssuer      = "skip | discovery | issuer | no metadata"
+	skipAliases     = "skip | discovery | mTLS aliases | no metadata"
+	skipAliasRules  = "skip | discovery | mTLS alias rules | no mtls_endpoint_aliases"
+	skipNoMTLS      = "skip | discovery | mTLS aliases | none, and no mTLS announced"
+	skipTickets     = "skip | mtls | session tickets | no request was answered here"
+)
+
 // troubles are the lines of everything that is not fine.
 func (s *fakeServer) troubles(r Report) []string {
 	var bad []Finding
 	for _, f := range r.Findings {
-		if f.Status == Warn || f.Status == Fail {
+		if f.Status != OK {
 			bad = append(bad, f)
 		}
 	}
