@@ -52,11 +52,12 @@ func (d *decoder) decode(source []byte, config reflect.Value) {
 		d.loader.refuse(Origin{Name: d.file}, "", "is not UTF-8 text")
 		return
 	}
-	text := strings.TrimPrefix(string(source), "\ufeff")
-	d.lines = strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
+	// The parser miscounts lines that end with CR LF.
+	text := strings.ReplaceAll(strings.TrimPrefix(string(source), "\ufeff"), "\r\n", "\n")
+	d.lines = strings.Split(text, "\n")
 	body, ok := d.parse(text)
 	if ok && body != nil {
-		d.value("", body, d.at(body.GetToken()), config)
+		d.value("", body, Origin{Name: d.file}, config)
 	}
 }
 
@@ -81,7 +82,7 @@ func (d *decoder) parse(text string) (ast.Node, bool) {
 	case 1:
 		return file.Docs[0].Body, true
 	}
-	d.loader.refuse(d.at(file.Docs[1].GetToken()), "", "a second document; a configuration is one")
+	d.loader.refuse(d.at(file.Docs[1].Start), "", "a second document; a configuration is one")
 	return nil, false
 }
 

@@ -32,7 +32,7 @@ func (l *loader) variable(name string, set map[string]string, into reflect.Value
 		keys = variableKeys(direct)
 		target, ok = resolve(into.Type(), keys)
 		if !isFile || !ok || variableName(keys) != direct {
-			l.refuse(origin, "", "unknown variable; %s", suggest(name, variableNames(into.Type(), nameIn(variableKeys(name)))))
+			l.refuse(origin, "", "unknown variable; %s", suggest(strings.ToUpper(name), variableNames(into.Type(), nameIn(variableKeys(name)))))
 			return
 		}
 		if _, both := set[direct]; both {

@@ -101,13 +101,13 @@ func (p *printer) comment(text, indent string) {
 	p.out.WriteString(line + "\n")
 }
 
-// plainText is what YAML reads as text without quotes, whatever its version.
-// Words are checked apart: some of them are something else.
+// What YAML reads as text without quotes, whatever its version.
 var (
-	plainText  = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*$`)
+	plainText = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*$`)
+	// otherWords are no text, to some version of YAML.
 	otherWords = regexp.MustCompile(`(?i)^(true|false|yes|no|on|off|y|n|null|nan|inf|infinity)$`)
-	// lengths and prefixes start with a digit and are no numbers.
-	plainDigits = regexp.MustCompile(`^[0-9]+([smh]|(\.[0-9]+){3}/[0-9]+)$`)
+	// plainDigits are lengths of time and prefixes.
+	plainDigits = regexp.MustCompile(`^(([0-9]+[smh])+|[0-9]+(\.[0-9]+){3}/[0-9]+)$`)
 )
 
 func quote(text string) string {

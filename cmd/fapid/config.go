@@ -81,7 +81,7 @@ that means the same.
 
 Exit code: 0 done, 1 the configuration is invalid, 2 wrong usage.`,
 		Example: `  fapid config print
-  fapid config print --comments > fapid.yaml
+  fapid config print --comments > complete.yaml
   fapid config print --json | jq -r .realms.default.issuer`,
 		Args: cobra.NoArgs,
 	}
