@@ -114,19 +114,29 @@ func (e *examination) judgeChain(chain []*x509.Certificate) Finding {
 	}
 	f.Status = Fail
 	f.Found = fmt.Sprintf("%d sent; %s", len(chain), shortError(err))
-	top := chain[len(chain)-1]
-	var unknown x509.UnknownAuthorityError
-	switch {
-	case !errors.As(err, &unknown):
-		f.Fix = "Replace the server certificate or its issuer: " + shortError(err) + "."
-	case len(chain) == 1 && !selfSigned(leaf):
-		f.Fix = fmt.Sprintf("The server sends its own certificate only: add the one of %s to its chain file, "+
-			"or give the root with --cacert.", dnText(top.RawIssuer))
-	default:
-		f.Fix = fmt.Sprintf("Give the server's root with --cacert (issuer %s), and trust it in your client.",
-			dnText(top.RawIssuer))
+	f.Fix = "Replace the server certificate or its issuer: " + shortError(err) + "."
+	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
+		top := chain[len(chain)-1]
+		f.Found = fmt.Sprintf("%d sent, the last issued by %s, which is not trusted", len(chain), dnText(top.RawIssuer))
+		f.Fix = e.chainFix(top, len(chain) == 1)
 	}
 	return f
+}
+
+// chainFix says how to get from the last certificate sent to a root.
+func (e *examination) chainFix(top *x509.Certificate, alone bool) string {
+	issuer := dnText(top.RawIssuer)
+	namesake := slices.ContainsFunc(e.trust.roots, func(root *x509.Certificate) bool {
+		return bytes.Equal(root.RawSubject, top.RawIssuer)
+	})
+	switch {
+	case namesake:
+		return fmt.Sprintf("The --cacert file has another CA of the name %s: fetch the server's root anew.", issuer)
+	case alone && !selfSigned(top):
+		return fmt.Sprintf("The server sends its own certificate only: add the one of %s to its chain file, "+
+			"or give the root with --cacert.", issuer)
+	}
+	return fmt.Sprintf("Give the server's root with --cacert (issuer %s), and trust it in your client.", issuer)
 }
 
 // judgeDates serves both ends of the connection.

@@ -82,7 +82,7 @@ func TestServerCertificates(t *testing.T) {
 			c.Certificate = c.Certificate[:1]
 			return c
 		}), want: []string{
-			"fail | mtls | server certificate chain | 1 sent; x509: certificate signed by unknown authority",
+			"fail | mtls | server certificate chain | 1 sent, the last issued by CN=Sandbox Issuing, which is not trusted",
 		}},
 		{name: "weak key", server: func(t *testing.T, s *fakeServer) {
 			s.mtls.Certificates = []tls.Certificate{s.ca.server(t, weakRSA(t), nil)}
@@ -107,8 +107,8 @@ func TestServerCertificates(t *testing.T) {
 			other := newAuthority(t, "Other", testkeys.P256(1), testkeys.P256(2))
 			opt.CAFile = writePEM(t, "other.pem", certificateBlocks(other.root)...)
 		}, want: []string{
-			"fail | std | server certificate chain | 2 sent; x509: certificate signed by unknown authority",
-			"fail | mtls | server certificate chain | 2 sent; x509: certificate signed by unknown authority",
+			"fail | std | server certificate chain | 2 sent, the last issued by CN=Sandbox Root, which is not trusted",
+			"fail | mtls | server certificate chain | 2 sent, the last issued by CN=Sandbox Root, which is not trusted",
 		}},
 	})
 }
@@ -127,6 +127,13 @@ func TestChainFixes(t *testing.T) {
 	r = s.examine(t, func(opt *Options) { opt.CAFile = "" })
 	if fix := findingNamed(t, r, s.standardAddr, "server certificate chain").Fix; !strings.Contains(fix, "Give the server's root with --cacert (issuer CN=Sandbox Root)") {
 		t.Errorf("root unknown: %s", fix)
+	}
+	r = s.examine(t, func(opt *Options) {
+		other := newAuthority(t, "Sandbox", testkeys.P256(1), testkeys.P256(2))
+		opt.CAFile = writePEM(t, "other.pem", certificateBlocks(other.root)...)
+	})
+	if fix := findingNamed(t, r, s.standardAddr, "server certificate chain").Fix; !strings.Contains(fix, "another CA of the name CN=Sandbox Root") {
+		t.Errorf("other root of the same name: %s", fix)
 	}
 }
 
