@@ -128,7 +128,7 @@ func (f *Fetcher) load(src source) (*keySet, int, time.Duration, error) {
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("jwks_uri %w", err)
 	}
-	set, err := parseJWKS(body, true, src.allowTestKeys)
+	set, err := parseJWKS(body, fetched, src.allowTestKeys)
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("jwks_uri %s: %w", src.uri, err)
 	}

@@ -96,42 +96,44 @@ func usesSecret(method string) bool {
 	return method == oauth.AuthSecretBasic || method == oauth.AuthSecretPost || method == oauth.AuthSecretJWT
 }
 
-// credentialFor is the credential a registration ends up with: made from the
-// secret it brings, or the one already stored, or none.
-func credentialFor(sealer *store.Sealer, m *Metadata, stored *credential) (*credential, error) {
-	method, secret := m.TokenEndpointAuthMethod, string(m.ClientSecret)
-	if !usesSecret(method) {
-		if secret != "" {
-			return nil, invalid("client_secret", "is not used with %s; leave it out", method)
-		}
-		return nil, nil
+// setSecret settles the credential a client ends up with: made from the secret
+// the registration brings, or the one already stored, or none.
+func setSecret(c *Client) error {
+	method, secret := c.AuthMethod, string(c.Metadata.ClientSecret)
+	c.Metadata.ClientSecret = ""
+	kept := c.secret
+	switch {
+	case !usesSecret(method) && secret != "":
+		return invalid("client_secret", "is not used with %s; leave it out", method)
+	case !usesSecret(method):
+		c.secret = nil
+		return nil
+	case secret == "":
+		var err error
+		c.secret, err = keptCredential(method, kept)
+		return err
+	case !visible(secret) || len(secret) > maxSecretBytes:
+		return invalid("client_secret", "must be at most %d printable ASCII characters (RFC 6749 appendix A.2)", maxSecretBytes)
+	case kept != nil && kept.matches(c.sealer, c.ID, secret) && (kept.Sealed != nil) == (method == oauth.AuthSecretJWT):
+		return nil
 	}
-	if secret == "" {
-		return keptCredential(method, stored)
-	}
-	if !visible(secret) || len(secret) > maxSecretBytes {
-		return nil, invalid("client_secret", "must be at most %d printable ASCII characters (RFC 6749 appendix A.2)", maxSecretBytes)
-	}
-	if stored != nil && stored.matches(sealer, m.ClientID, secret) && (stored.Sealed != nil) == (method == oauth.AuthSecretJWT) {
-		return stored, nil
-	}
-	made := newCredential(sealer, m.ClientID, secret)
+	c.secret = newCredential(c.sealer, c.ID, secret)
 	if method == oauth.AuthSecretJWT {
-		made.Sealed = sealer.Seal([]byte(secret), []byte(m.ClientID))
+		c.secret.Sealed = c.sealer.Seal([]byte(secret), []byte(c.ID))
 	}
-	return made, nil
+	return nil
 }
 
-func keptCredential(method string, stored *credential) (*credential, error) {
+func keptCredential(method string, kept *credential) (*credential, error) {
 	switch {
-	case stored == nil:
+	case kept == nil:
 		return nil, invalid("client_secret", "is missing; %s needs one, and fapid makes none up", method)
-	case method == oauth.AuthSecretJWT && stored.Sealed == nil:
+	case method == oauth.AuthSecretJWT && kept.Sealed == nil:
 		return nil, invalid("client_secret", "is missing; only a hash of the present one is kept, and %s needs the secret itself", method)
-	case method != oauth.AuthSecretJWT && stored.Sealed != nil:
-		return &credential{Salt: stored.Salt, Hash: stored.Hash}, nil
+	case method != oauth.AuthSecretJWT && kept.Sealed != nil:
+		return &credential{Salt: kept.Salt, Hash: kept.Hash}, nil
 	}
-	return stored, nil
+	return kept, nil
 }
 
 func (c *credential) equal(other *credential) bool {

@@ -80,6 +80,9 @@ var memberFields = func() map[string]int {
 	return fields
 }()
 
+// memberNames are the known names, sorted.
+var memberNames = slices.Sorted(maps.Keys(memberFields))
+
 func decodeMember(raw []byte, field any) error {
 	switch field := field.(type) {
 	case *string:
@@ -203,7 +206,7 @@ func nearest(name string) string {
 	}
 	folded := strings.ToLower(strings.ReplaceAll(name, "-", "_"))
 	best, bestDistance := "", max(1, len(name)/3)+1
-	for _, known := range slices.Sorted(maps.Keys(memberFields)) {
+	for _, known := range memberNames {
 		if d := distance(folded, known); d < bestDistance {
 			best, bestDistance = known, d
 		}

@@ -46,10 +46,11 @@ type FetchConfig struct {
 // name which answers differently the second time gains nothing. It also keeps
 // the key sets it has fetched. It is safe for concurrent use.
 type Fetcher struct {
-	now    func() time.Time
-	dialer *net.Dialer
-	client *http.Client
-	slots  chan struct{}
+	now     func() time.Time
+	timeout time.Duration // of one fetch
+	dialer  *net.Dialer
+	client  *http.Client
+	slots   chan struct{}
 
 	mu      sync.Mutex
 	entries map[source]*entry
@@ -60,13 +61,14 @@ type Fetcher struct {
 func NewFetcher(config FetchConfig) *Fetcher {
 	f := &Fetcher{
 		now:     config.Now,
+		timeout: fetchTimeout,
 		slots:   make(chan struct{}, maxFetches),
 		entries: make(map[source]*entry),
 	}
 	if f.now == nil {
 		f.now = time.Now
 	}
-	f.dialer = &net.Dialer{Timeout: fetchTimeout, Control: dialGuard(config)}
+	f.dialer = &net.Dialer{Control: dialGuard(config)}
 	f.client = &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  nil,
@@ -120,7 +122,7 @@ func (f *Fetcher) Get(ctx context.Context, uri string) ([]byte, http.Header, err
 	if err := webURI(uri); err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	select {
 	case f.slots <- struct{}{}:
@@ -136,7 +138,7 @@ func (f *Fetcher) Get(ctx context.Context, uri string) ([]byte, http.Header, err
 	request.Header.Set("User-Agent", "fapid")
 	response, err := f.client.Do(request)
 	if err != nil {
-		return nil, nil, explainFetch(uri, err)
+		return nil, nil, f.explain(uri, err)
 	}
 	defer response.Body.Close()
 	if err := checkAnswer(response); err != nil {
@@ -144,7 +146,7 @@ func (f *Fetcher) Get(ctx context.Context, uri string) ([]byte, http.Header, err
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxFetchBytes+1))
 	if err != nil {
-		return nil, nil, explainFetch(uri, err)
+		return nil, nil, f.explain(uri, err)
 	}
 	if len(body) > maxFetchBytes {
 		return nil, nil, fmt.Errorf("%s answered more than %d bytes", uri, maxFetchBytes)
@@ -175,7 +177,7 @@ func checkAnswer(response *http.Response) error {
 	return nil
 }
 
-func explainFetch(uri string, err error) error {
+func (f *Fetcher) explain(uri string, err error) error {
 	var refused *refusedAddress
 	switch {
 	case errors.As(err, &refused) && errors.Is(err, ssrf.ErrProhibitedPort):
@@ -184,7 +186,7 @@ func explainFetch(uri string, err error) error {
 		host, _, _ := net.SplitHostPort(refused.address)
 		return fmt.Errorf("%s resolves to %s, which fapid does not fetch: %w", uri, host, err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s did not answer completely within %s: %w", uri, fetchTimeout, err)
+		return fmt.Errorf("%s did not answer completely within %s: %w", uri, f.timeout, err)
 	}
 	return fmt.Errorf("%s cannot be fetched: %w", uri, err)
 }

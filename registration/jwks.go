@@ -41,11 +41,22 @@ type keySet struct {
 	refused map[string]error
 }
 
-// parseJWKS reads a JWK Set (RFC 7517) strictly. With lenient, as for a fetched
-// set, a key that breaks a rule is left out and the reason kept, so that one odd
-// key does not take the others with it (RFC 7517 section 5); otherwise it is an
-// error.
-func parseJWKS(data []byte, lenient, allowTestKeys bool) (*keySet, error) {
+// origin is where a key set comes from, which decides how it is judged.
+type origin int
+
+const (
+	// registered: a key that breaks a rule is an error.
+	registered origin = iota
+	// fetched: such a key is left out and the reason kept, so that one odd
+	// key does not take the others with it (RFC 7517 section 5).
+	fetched
+	// stored: as registered, but moduli are not searched for factors again.
+	// That is most of the work, and what it found once it finds for ever.
+	stored
+)
+
+// parseJWKS reads a JWK Set (RFC 7517) strictly.
+func parseJWKS(data []byte, from origin, allowTestKeys bool) (*keySet, error) {
 	if len(data) > maxJWKSBytes {
 		return nil, fmt.Errorf("key set longer than %d bytes", maxJWKSBytes)
 	}
@@ -66,9 +77,9 @@ func parseJWKS(data []byte, lenient, allowTestKeys bool) (*keySet, error) {
 	}
 	set := &keySet{}
 	for i, raw := range document.Keys {
-		if err := set.add(raw, allowTestKeys); err != nil {
+		if err := set.add(raw, from, allowTestKeys); err != nil {
 			kid := kidOf(raw)
-			if !lenient {
+			if from != fetched {
 				return nil, fmt.Errorf("key %d (kid %s): %w", i+1, quote(kid), err)
 			}
 			set.refuse(kid, err)
@@ -88,7 +99,7 @@ func (s *keySet) refuse(kid string, reason error) {
 }
 
 // add checks one key and keeps it.
-func (s *keySet) add(raw []byte, allowTestKeys bool) error {
+func (s *keySet) add(raw []byte, from origin, allowTestKeys bool) error {
 	members, err := checkMembers(raw)
 	if err != nil {
 		return err
@@ -97,7 +108,7 @@ func (s *keySet) add(raw []byte, allowTestKeys bool) error {
 	if err := key.UnmarshalJSON(raw); err != nil {
 		return errors.New(strings.TrimPrefix(err.Error(), "go-jose/go-jose: "))
 	}
-	if err := checkKey(&key); err != nil {
+	if err := checkKey(&key, from); err != nil {
 		return err
 	}
 	if !allowTestKeys && testkeys.Known(key.Key) {
@@ -124,17 +135,13 @@ func (s *keySet) add(raw []byte, allowTestKeys bool) error {
 
 // keyMembers are the members of a JWK that are checked before it is decoded.
 type keyMembers struct {
-	Kty    string   `json:"kty"`
-	Crv    string   `json:"crv"`
-	Use    string   `json:"use"`
-	KeyOps []string `json:"key_ops"`
-	Kid    string   `json:"kid"`
-	E      string   `json:"e"`
+	kty, crv, use, kid, e string
+	keyOps                []string
 }
 
 // verifies is false when key_ops excludes verification (RFC 7517 section 4.3).
 func (m *keyMembers) verifies() bool {
-	return m.KeyOps == nil || slices.Contains(m.KeyOps, "verify")
+	return m.keyOps == nil || slices.Contains(m.keyOps, "verify")
 }
 
 // checkMembers looks at what decoding would hide: private and symmetric
@@ -151,51 +158,63 @@ func checkMembers(raw []byte) (*keyMembers, error) {
 		case "k":
 			return nil, errors.New("a symmetric key; only public keys belong here")
 		}
-		if kindOf(all[name]) == "null" {
-			return nil, fmt.Errorf("member %s is null", quote(name))
-		}
 	}
 	var m keyMembers
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, errors.New(jsonText(err))
+	for _, member := range []struct {
+		name string
+		into any
+	}{{"kty", &m.kty}, {"crv", &m.crv}, {"use", &m.use}, {"kid", &m.kid}, {"e", &m.e}, {"key_ops", &m.keyOps}} {
+		value, given := all[member.name]
+		if !given {
+			continue
+		}
+		if err := decodeMember(value, member.into); err != nil {
+			return nil, fmt.Errorf("%s %w", member.name, err)
+		}
 	}
 	switch {
-	case len(m.Kid) > maxKIDBytes:
+	case len(m.kid) > maxKIDBytes:
 		return nil, fmt.Errorf("kid is longer than %d bytes", maxKIDBytes)
-	case m.Use != "" && m.Use != "sig" && m.Use != "enc":
-		return nil, fmt.Errorf("use %s, expected sig or enc", quote(m.Use))
+	case m.use != "" && m.use != "sig" && m.use != "enc":
+		return nil, fmt.Errorf("use %s, expected sig or enc", quote(m.use))
 	}
 	return &m, m.checkType()
 }
 
 func (m *keyMembers) checkType() error {
-	switch m.Kty {
+	switch m.kty {
 	case "RSA":
 		// Boulder and FAPI practice: 65537 and no other spelling of it.
-		if m.E != "AQAB" {
-			return fmt.Errorf("RSA exponent e is %s, expected \"AQAB\" (65537)", quote(m.E))
+		if m.e != "AQAB" {
+			return fmt.Errorf("RSA exponent e is %s, expected \"AQAB\" (65537)", quote(m.e))
 		}
 		return nil
 	case "EC":
-		if m.Crv != "P-256" && m.Crv != "P-384" && m.Crv != "P-521" {
-			return fmt.Errorf("curve %s, expected P-256, P-384 or P-521", quote(m.Crv))
+		if m.crv != "P-256" && m.crv != "P-384" && m.crv != "P-521" {
+			return fmt.Errorf("curve %s, expected P-256, P-384 or P-521", quote(m.crv))
 		}
 		return nil
 	case "OKP":
-		if m.Crv != "Ed25519" {
-			return fmt.Errorf("curve %s, expected Ed25519", quote(m.Crv))
+		if m.crv != "Ed25519" {
+			return fmt.Errorf("curve %s, expected Ed25519", quote(m.crv))
 		}
 		return nil
 	case "oct":
 		return errors.New("a symmetric key; only public keys belong here")
 	}
-	return fmt.Errorf("kty %s, expected RSA, EC or OKP", quote(m.Kty))
+	return fmt.Errorf("kty %s, expected RSA, EC or OKP", quote(m.kty))
 }
 
-func checkKey(key *jose.JSONWebKey) error {
+func checkKey(key *jose.JSONWebKey, from origin) error {
 	switch public := key.Key.(type) {
 	case *rsa.PublicKey:
 		if err := checkRSA(public); err != nil {
+			return err
+		}
+		if from == stored {
+			break
+		}
+		if err := checkFactors(public.N); err != nil {
 			return err
 		}
 	case *ecdsa.PublicKey:

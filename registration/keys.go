@@ -153,9 +153,13 @@ func describe(keys []jose.JSONWebKey) string {
 type Keys struct {
 	set *keySet // jwks
 
-	uri           string // jwks_uri
-	fetcher       *Fetcher
-	allowTestKeys bool
+	remote  source // jwks_uri
+	where   string // it is, for error texts: made once
+	fetcher *Fetcher
+}
+
+func remoteKeys(fetcher *Fetcher, uri string, allowTestKeys bool) *Keys {
+	return &Keys{remote: source{uri, allowTestKeys}, where: "jwks_uri " + uri, fetcher: fetcher}
 }
 
 // Find returns the keys that may verify a signature by alg: type, curve, use,
@@ -167,23 +171,23 @@ func (k *Keys) Find(ctx context.Context, kid, alg string) ([]jose.JSONWebKey, er
 	if k.set != nil {
 		return k.set.find(kid, alg, "jwks")
 	}
-	set, err := k.fetcher.cached(ctx, k.source(), false)
+	set, err := k.fetcher.cached(ctx, k.remote, false)
 	if err != nil {
 		return nil, err
 	}
-	found, err := set.find(kid, alg, k.where())
+	found, err := set.find(kid, alg, k.where)
 	if err == nil {
 		return found, nil
 	}
 	// The client may have published a key since: look again, if it is time.
-	newer, fetchErr := k.fetcher.cached(ctx, k.source(), true)
+	newer, fetchErr := k.fetcher.cached(ctx, k.remote, true)
 	if fetchErr != nil {
 		return nil, fmt.Errorf("%w; looking again: %w", err, fetchErr)
 	}
 	if newer == set {
 		return nil, err
 	}
-	return newer.find(kid, alg, k.where())
+	return newer.find(kid, alg, k.where)
 }
 
 // HasCertificate reports whether a certificate with this base64url SHA-256
@@ -195,20 +199,16 @@ func (k *Keys) HasCertificate(ctx context.Context, thumbprint string) (bool, []s
 	if k.set != nil {
 		return slices.Contains(k.set.thumbprints, thumbprint), k.set.thumbprints, nil
 	}
-	set, err := k.fetcher.cached(ctx, k.source(), false)
+	set, err := k.fetcher.cached(ctx, k.remote, false)
 	if err != nil {
 		return false, nil, err
 	}
 	if slices.Contains(set.thumbprints, thumbprint) {
 		return true, set.thumbprints, nil
 	}
-	newer, err := k.fetcher.cached(ctx, k.source(), true)
+	newer, err := k.fetcher.cached(ctx, k.remote, true)
 	if err != nil {
 		return false, set.thumbprints, err
 	}
 	return slices.Contains(newer.thumbprints, thumbprint), newer.thumbprints, nil
 }
-
-func (k *Keys) source() source { return source{k.uri, k.allowTestKeys} }
-
-func (k *Keys) where() string { return "jwks_uri " + k.uri }

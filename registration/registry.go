@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -89,20 +90,45 @@ func Open(ctx context.Context, config Config) (*Registry, error) {
 		clients: make(map[string]*Client),
 		broken:  make(map[string]broken),
 	}
-	err := r.table.Scan(ctx, "", "", func(id string, rec record) (bool, error) {
-		client, err := r.rules.build(rec.Metadata, rec.Secret)
-		if err != nil {
-			r.broken[id] = broken{rec, err}
-			return true, nil
-		}
-		r.clients[id] = client
-		r.ids = append(r.ids, id) // the scan is in key order
-		return true, nil
-	})
-	if err != nil {
+	if err := r.load(ctx); err != nil {
 		return nil, fmt.Errorf("registration: read the clients of realm %s: %w", config.Realm, err)
 	}
 	return r, nil
+}
+
+// load reads every record and builds its client, on all processors: parsing keys
+// and certificates is what a large realm's start consists of.
+func (r *Registry) load(ctx context.Context) error {
+	var ids []string
+	var records []record
+	err := r.table.Scan(ctx, "", "", func(id string, rec record) (bool, error) {
+		ids, records = append(ids, id), append(records, rec) // in key order
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	clients := make([]*Client, len(records))
+	refusals := make([]error, len(records))
+	var group sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for worker := range workers {
+		group.Go(func() {
+			for i := worker; i < len(records); i += workers {
+				clients[i], refusals[i] = r.rules.build(records[i].Metadata, records[i].Secret, stored)
+			}
+		})
+	}
+	group.Wait()
+	for i, id := range ids {
+		if refusals[i] != nil {
+			r.broken[id] = broken{records[i], refusals[i]}
+			continue
+		}
+		r.clients[id] = clients[i]
+		r.ids = append(r.ids, id)
+	}
+	return nil
 }
 
 // Get returns a client from memory.
@@ -133,24 +159,20 @@ func (r *Registry) Put(ctx context.Context, m Metadata) (client *Client, created
 	r.writing.Lock()
 	defer r.writing.Unlock()
 
-	before, stored := r.stored(m.ClientID)
+	before, known := r.held(m.ClientID)
 	m = m.clone()
 	r.rules.withDefaults(&m)
 	if m.JWKS, err = compact(m.JWKS); err != nil {
 		return nil, false, err
 	}
 	m.ClientIDIssuedAt = before.Metadata.ClientIDIssuedAt
-	if !stored {
+	if !known {
 		m.ClientIDIssuedAt = r.now().Unix()
 	}
-	secret, err := credentialFor(r.rules.sealer, &m, before.Secret)
-	if err != nil {
+	if client, err = r.rules.build(m, before.Secret, registered); err != nil {
 		return nil, false, err
 	}
-	if client, err = r.rules.build(m, secret); err != nil {
-		return nil, false, err
-	}
-	after := record{client.Metadata, secret}
+	after := record{client.Metadata, client.secret}
 	if current, served := r.Get(client.ID); served && after.equal(before) {
 		return current, false, nil
 	}
@@ -158,11 +180,11 @@ func (r *Registry) Put(ctx context.Context, m Metadata) (client *Client, created
 		return nil, false, fmt.Errorf("store client %s: %w", quote(client.ID), err)
 	}
 	r.show(client)
-	return client, !stored, nil
+	return client, !known, nil
 }
 
-// stored is what the registry holds of a client, served or not.
-func (r *Registry) stored(id string) (record, bool) {
+// held is what the registry holds of a client, served or not.
+func (r *Registry) held(id string) (record, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if client, ok := r.clients[id]; ok {
@@ -186,7 +208,7 @@ func (r *Registry) show(client *Client) {
 func (r *Registry) Delete(ctx context.Context, id string) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
-	if _, ok := r.stored(id); !ok {
+	if _, ok := r.held(id); !ok {
 		return oauth.NotFound("no client %s", quote(id))
 	}
 	if err := r.table.Delete(ctx, id); err != nil {

@@ -2,7 +2,6 @@ package registration
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -33,15 +32,16 @@ type rules struct {
 
 // build makes a client of a registration, judged as a whole and by the rules in
 // force now, whatever was registered before (the new state, never the change).
-func (r *rules) build(m Metadata, secret *credential) (*Client, error) {
-	c := &Client{Metadata: m, ID: m.ClientID, AuthMethod: m.TokenEndpointAuthMethod, secret: secret, sealer: r.sealer}
-	c.Metadata.ClientSecret = ""
+// Only the credential that is kept already may be carried over.
+func (r *rules) build(m Metadata, kept *credential, from origin) (*Client, error) {
+	c := &Client{Metadata: m, ID: m.ClientID, AuthMethod: m.TokenEndpointAuthMethod, secret: kept, sealer: r.sealer}
 	for _, check := range []func(*Client) error{
 		checkTexts,
 		checkID,
 		r.setPolicy,
 		checkAuthMethod,
-		r.setKeys,
+		setSecret,
+		func(c *Client) error { return r.setKeys(c, from) },
 		setAssertionAlgs,
 		checkAssertionKey,
 		setCertificate,
@@ -85,7 +85,7 @@ const (
 // without control characters, and no entry of an array empty or repeated.
 func checkTexts(c *Client) error {
 	value := reflect.ValueOf(&c.Metadata).Elem()
-	for _, name := range slices.Sorted(maps.Keys(memberFields)) {
+	for _, name := range memberNames {
 		switch field := value.Field(memberFields[name]).Interface().(type) {
 		case string:
 			if err := checkText(field); err != nil {
@@ -154,7 +154,7 @@ func checkAuthMethod(c *Client) error {
 	if !c.Policy.Allows(c.AuthMethod) {
 		return invalid("token_endpoint_auth_method", "%s is not in policy %s, which allows %s", quote(c.AuthMethod), c.Policy.Name, list(c.Policy.AuthMethods))
 	}
-	if c.AuthMethod == oauth.AuthSelfSignedTLS && c.Keys == nil && c.Metadata.JWKS == nil && c.Metadata.JWKSURI == "" {
+	if c.AuthMethod == oauth.AuthSelfSignedTLS && c.Metadata.JWKS == nil && c.Metadata.JWKSURI == "" {
 		return invalid("jwks", "or jwks_uri is missing; %s needs the certificate in the x5c of a key (RFC 8705 section 2.2.2)", c.AuthMethod)
 	}
 	if c.AuthMethod == oauth.AuthPrivateKeyJWT && c.Metadata.JWKS == nil && c.Metadata.JWKSURI == "" {
@@ -163,7 +163,7 @@ func checkAuthMethod(c *Client) error {
 	return nil
 }
 
-func (r *rules) setKeys(c *Client) error {
+func (r *rules) setKeys(c *Client, from origin) error {
 	m := &c.Metadata
 	switch {
 	case m.JWKS != nil && m.JWKSURI != "":
@@ -172,12 +172,12 @@ func (r *rules) setKeys(c *Client) error {
 		if err := webURI(m.JWKSURI); err != nil {
 			return invalid("jwks_uri", "%s", err.Error())
 		}
-		c.Keys = &Keys{uri: m.JWKSURI, fetcher: r.fetch, allowTestKeys: r.allowTestKeys}
+		c.Keys = remoteKeys(r.fetch, m.JWKSURI, r.allowTestKeys)
 		return nil
 	case m.JWKS == nil:
 		return nil
 	}
-	set, err := parseJWKS(m.JWKS, false, r.allowTestKeys)
+	set, err := parseJWKS(m.JWKS, from, r.allowTestKeys)
 	if err != nil {
 		return invalid("jwks", "is refused: %s", err.Error())
 	}

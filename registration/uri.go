@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -73,8 +74,10 @@ func absoluteURI(value string) (*url.URL, error) {
 // others do not: decimal, octal, hexadecimal and shortened IPv4, zones.
 func checkHost(u *url.URL) error {
 	host := u.Hostname()
-	if strings.HasSuffix(u.Host, ":") {
-		return errors.New("has an empty port")
+	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
+		if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+			return errors.New("has a port that is not 1 to 65535")
+		}
 	}
 	if strings.HasPrefix(u.Host, "[") {
 		addr, err := netip.ParseAddr(host)

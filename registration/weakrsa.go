@@ -2,6 +2,7 @@ package registration
 
 import (
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"math/big"
 	"sync"
@@ -17,9 +18,7 @@ const (
 
 const rsaExponent = 65537
 
-// checkRSA refuses keys that are too short, too costly, or of a shape whose
-// factors are found in seconds. Its list is that of the CA/Browser Forum
-// Baseline Requirements section 6.1.6 and of Boulder's bad-key tests.
+// checkRSA refuses keys that are too short or too costly.
 func checkRSA(key *rsa.PublicKey) error {
 	bits := key.N.BitLen()
 	switch {
@@ -28,16 +27,23 @@ func checkRSA(key *rsa.PublicKey) error {
 	case key.E != rsaExponent:
 		return fmt.Errorf("RSA exponent %d, expected %d", key.E, rsaExponent)
 	case key.N.Bit(0) == 0:
-		return fmt.Errorf("RSA modulus is even")
+		return errors.New("RSA modulus is even")
 	}
-	if factor := smallFactor(key.N); factor != 0 {
+	return nil
+}
+
+// checkFactors refuses a modulus of a shape whose factors are found in seconds.
+// The list is that of the CA/Browser Forum Baseline Requirements section 6.1.6
+// and of Boulder's bad-key tests.
+func checkFactors(n *big.Int) error {
+	if factor := smallFactor(n); factor != 0 {
 		return fmt.Errorf("RSA modulus is divisible by %d", factor)
 	}
-	if closePrimes(key.N) {
-		return fmt.Errorf("RSA primes are so close that Fermat's method finds them")
+	if closePrimes(n) {
+		return errors.New("RSA primes are so close that Fermat's method finds them")
 	}
-	if infineon(key.N) {
-		return fmt.Errorf("RSA modulus has the shape of CVE-2017-15361 (ROCA)")
+	if infineon(n) {
+		return errors.New("RSA modulus has the shape of CVE-2017-15361 (ROCA)")
 	}
 	return nil
 }
@@ -86,8 +92,11 @@ const fermatRounds = 100
 func closePrimes(n *big.Int) bool {
 	one := big.NewInt(1)
 	a := new(big.Int).Sqrt(n)
-	a.Add(a, one)
 	rest := new(big.Int).Mul(a, a)
+	if rest.Cmp(n) < 0 {
+		a.Add(a, one)
+		rest.Mul(a, a)
+	}
 	rest.Sub(rest, n)
 	step := new(big.Int).Lsh(a, 1)
 	step.Add(step, one) // (a+1)^2 - a^2

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -29,6 +30,9 @@ func ParseMetadataYAML(data []byte) (Metadata, error) {
 func decodeYAML(data []byte, m *Metadata) error {
 	if len(data) > maxMetadataBytes {
 		return fmt.Errorf("the registration is longer than %d bytes", maxMetadataBytes)
+	}
+	if !utf8.Valid(data) {
+		return errors.New("the registration is not valid UTF-8")
 	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
