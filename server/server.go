@@ -82,21 +82,21 @@ const (
 
 // Open reads everything there is in the configuration's directory, makes what
 // is missing, and builds the realms; it listens to nothing yet. Close it.
-func Open(ctx context.Context, config Config, options Options) (s *Server, err error) {
+func Open(ctx context.Context, config Config, options Options) (_ *Server, err error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
 	if options.Log == nil {
 		options.Log = slog.Default()
 	}
-	s = &Server{
+	s := &Server{
 		config: config, options: options, realms: map[string]*realm{},
 		traces:  endpoint.NewTraces(keptFailures, keptSuccesses),
 		metrics: admin.NewMetrics(prometheus.NewRegistry(), options.Version),
 	}
 	defer func() {
 		if err != nil {
-			s.Close()
+			_ = s.Close()
 		}
 	}()
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
