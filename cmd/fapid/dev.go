@@ -69,7 +69,7 @@ func runDev(command *cobra.Command, flags devFlags) error {
 	if err != nil {
 		return err
 	}
-	tune()
+	server.Tune()
 	level := slog.LevelWarn // a tester reads traces; the request log would bury the curl lines
 	if flags.verbose {
 		level = slog.LevelInfo

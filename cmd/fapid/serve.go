@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -61,7 +60,7 @@ func runServe(command *cobra.Command, file string, flags map[string]string) erro
 	if err := config.Unsafe(); err != nil {
 		return err
 	}
-	tune()
+	server.Tune()
 	log := jsonLog(command.ErrOrStderr(), config.LogLevel())
 	slog.SetDefault(log)
 	s, err := server.Open(command.Context(), config, server.Options{Version: buildVersion(), Log: log})
@@ -78,24 +77,6 @@ func runServe(command *cobra.Command, file string, flags map[string]string) erro
 // jsonLog writes one JSON object a line.
 func jsonLog(out io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
-}
-
-// Memory settings for a process whose live data is a few megabytes: collecting
-// four times less often saves a tenth of the CPU time of a token, and the limit
-// keeps the heap from growing on the strength of it.
-const (
-	gcPercent   = 400
-	memoryLimit = 48 << 20 // bytes; soft, the live data may exceed it
-)
-
-// tune sets the garbage collector where the environment does not.
-func tune() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
 }
 
 // self is how this program is called: under `go run` that, in a way that works

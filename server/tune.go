@@ -1,0 +1,25 @@
+package server
+
+import (
+	"os"
+	"runtime/debug"
+)
+
+// Memory settings for a process whose live data is a few megabytes: collecting
+// four times less often saves a tenth of the CPU time of a token, and the limit
+// keeps the heap from growing on the strength of it.
+const (
+	gcPercent   = 400
+	memoryLimit = 48 << 20 // bytes; soft, the live data may exceed it
+)
+
+// Tune sets the garbage collector of a process that only serves, where the
+// environment (GOGC, GOMEMLIMIT) does not.
+func Tune() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
