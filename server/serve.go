@@ -52,7 +52,7 @@ func (s *Server) Serve(ctx context.Context, started func()) error {
 		err = errors.New("the store failed to write; nothing more is accepted")
 	case <-ctx.Done():
 	}
-	return errors.Join(err, shutdown(context.WithoutCancel(ctx), servers))
+	return errors.Join(err, s.shutdown(context.WithoutCancel(ctx), servers))
 }
 
 // door is one listener with its HTTP server.
@@ -119,16 +119,22 @@ func (s *Server) handshakeFailed(listener string) func(mtls.HandshakeFailure) {
 	}
 }
 
-// shutdown lets requests in flight finish.
-func shutdown(ctx context.Context, doors []door) error {
+// shutdown lets requests in flight finish. The operator's listener goes last, so
+// that a load balancer can see that the server is no longer ready.
+func (s *Server) shutdown(ctx context.Context, doors []door) error {
+	s.draining.Store(true)
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	failures := make([]error, len(doors))
-	var closing sync.WaitGroup
-	for i, door := range doors {
-		closing.Go(func() { failures[i] = door.server.Shutdown(ctx) })
+	for _, last := range []bool{false, true} {
+		var closing sync.WaitGroup
+		for i, door := range doors {
+			if (door.server.Handler == http.Handler(s.admin)) == last {
+				closing.Go(func() { failures[i] = door.server.Shutdown(ctx) })
+			}
+		}
+		closing.Wait()
 	}
-	closing.Wait()
 	return errors.Join(failures...)
 }
 

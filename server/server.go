@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -51,6 +52,7 @@ type Server struct {
 
 	standard, mtls, admin *endpoint.Router
 	operatorKey           string
+	draining              atomic.Bool // set when the server begins to end
 }
 
 // Options are what a caller decides beside the configuration.
@@ -148,7 +150,7 @@ func (s *Server) route() error {
 	if err != nil {
 		return err
 	}
-	s.standard = &endpoint.Router{Listener: endpoint.Standard, Finished: s.observers, Traces: s.traces}
+	s.standard = &endpoint.Router{Listener: endpoint.Standard, Finished: s.observers, Traces: s.traces, Forwarding: forwarding}
 	s.mtls = &endpoint.Router{Listener: endpoint.MTLS, Finished: s.observers, Traces: s.traces, Forwarding: forwarding}
 	for _, name := range s.order {
 		for _, router := range []*endpoint.Router{s.standard, s.mtls} {
@@ -191,6 +193,9 @@ func (s *Server) routeOperator() error {
 
 // ready reports whether the server can do its work now.
 func (s *Server) ready(ctx context.Context) error {
+	if s.draining.Load() {
+		return errors.New("the server is shutting down")
+	}
 	select {
 	case <-s.store.Failed():
 		return errors.New("the store has failed; restart on a good disk")
@@ -209,6 +214,16 @@ func (s *Server) Clients(realm string) *registration.Registry {
 		return r.clients
 	}
 	return nil
+}
+
+// RotateKey makes the next signing key of a realm active (see
+// [token.Keyring.Rotate]).
+func (s *Server) RotateKey(ctx context.Context, realm, alg string) error {
+	r, ok := s.realms[realm]
+	if !ok {
+		return fmt.Errorf("there is no realm %s", realm)
+	}
+	return r.keys.Rotate(ctx, alg)
 }
 
 // CA is the sandbox CA, nil where the configuration has no use for one.

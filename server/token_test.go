@@ -12,22 +12,24 @@ import (
 	"github.com/fapid/fapid/server/servertest"
 )
 
-// claims reads a JWT's claims without verifying it.
-func claims(t *testing.T, compact string) map[string]any {
+// claims and header read a JWT without verifying it.
+func claims(t *testing.T, compact string) map[string]any { t.Helper(); return part(t, compact, 1) }
+func header(t *testing.T, compact string) map[string]any { t.Helper(); return part(t, compact, 0) }
+
+func part(t *testing.T, compact string, index int) (members map[string]any) {
 	t.Helper()
 	parts := strings.Split(compact, ".")
 	if len(parts) != 3 {
 		t.Fatalf("not a JWT: %s", compact)
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	text, err := base64.RawURLEncoding.DecodeString(parts[index])
 	if err != nil {
 		t.Fatal(err)
 	}
-	var claims map[string]any
-	if err := json.Unmarshal(payload, &claims); err != nil {
+	if err := json.Unmarshal(text, &members); err != nil {
 		t.Fatal(err)
 	}
-	return claims
+	return members
 }
 
 func TestBoundToken(t *testing.T) {

@@ -1,0 +1,100 @@
+package server_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fapid/fapid/server/servertest"
+)
+
+// TestShutdownDrains: a request that has begun when the server ends is answered,
+// and a new connection is refused.
+func TestShutdownDrains(t *testing.T) {
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp")
+	config := tpp.HTTP.Transport.(*http.Transport).TLSClientConfig.Clone()
+	config.ServerName, config.NextProtos = "localhost", []string{"http/1.1"}
+	address := strings.TrimPrefix(s.MTLS, "https://")
+	connection, err := tls.Dial("tcp", address, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
+	body := "grant_type=client_credentials&client_id=tpp"
+	_, _ = fmt.Fprintf(connection, "POST /token HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", address, len(body), body[:10])
+	time.Sleep(50 * time.Millisecond) // the server has read the header
+
+	stopped := make(chan struct{})
+	go func() { s.Stop(); close(stopped) }()
+	time.Sleep(50 * time.Millisecond) // the listeners are closed
+	if late, err := tls.Dial("tcp", address, config); err == nil {
+		_ = late.Close()
+		t.Error("a server that ends takes new connections")
+	}
+	_, _ = io.WriteString(connection, body[10:])
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Fatalf("the request in flight was cut: %v", err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("the request in flight was answered %d", response.StatusCode)
+	}
+	select {
+	case <-stopped:
+	case <-time.After(15 * time.Second):
+		t.Error("the server did not end")
+	}
+}
+
+// TestRevocationSurvivesRestart: a revoked token stays dead, a good one good.
+func TestRevocationSurvivesRestart(t *testing.T) {
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp")
+	dead, alive := tpp.Token(), tpp.Token()
+	tpp.Post("revocation_endpoint", map[string][]string{"token": {dead}})
+	s.Restart()
+	tpp.Connect()
+	if answer := tpp.Bank(dead); answer.Status != http.StatusUnauthorized {
+		t.Errorf("revoked before the restart: %s", answer)
+	}
+	if answer := tpp.Bank(alive); answer.Status != http.StatusOK {
+		t.Errorf("good before the restart: %s", answer)
+	}
+}
+
+// TestKeyRotation: tokens of before a rotation stay verifiable, new ones are
+// signed with the key that was published as next.
+func TestKeyRotation(t *testing.T) {
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp")
+	before := tpp.Token()
+	published := s.Do(tpp.HTTP, http.MethodGet, tpp.Provider.JWKSURI, nil, "").Body
+	if err := s.RotateKey(t.Context(), "default", "ES256"); err != nil {
+		t.Fatal(err)
+	}
+	after := tpp.Token()
+	for name, token := range map[string]string{"before": before, "after": after} {
+		if answer := tpp.Bank(token); answer.Status != http.StatusOK {
+			t.Errorf("signed %s the rotation: %s", name, answer)
+		}
+	}
+	kid := header(t, after)["kid"].(string)
+	if kid == header(t, before)["kid"] {
+		t.Error("the rotation changed no key")
+	}
+	if !strings.Contains(published, kid) {
+		t.Error("the new key was not published before it signed")
+	}
+	s.Restart()
+	tpp.Connect()
+	if answer := tpp.Bank(before); answer.Status != http.StatusOK {
+		t.Errorf("after a restart: %s", answer)
+	}
+}
