@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 	strict "github.com/go-jose/go-jose/v4/json"
@@ -90,7 +91,7 @@ func (a *Authenticator) byAssertion(ctx context.Context, client *registration.Cl
 	}
 	attempt.Event.Pass("client assertion signature", header.Algorithm, header.Algorithm)
 	var claims assertionClaims
-	if err := strict.Unmarshal(payload, &claims); err != nil {
+	if err := decodeClaims(payload, &claims); err != nil {
 		attempt.Event.Fail("client assertion claims", "one JSON object", err.Error(), "send each claim once and with its type")
 		return failed("claims: %w", err)
 	}
@@ -110,8 +111,9 @@ func parseAssertion(assertion string) (*jose.JSONWebSignature, error) {
 		return nil, fmt.Errorf("it has %d bytes, at most %d are read", len(assertion), maxAssertion)
 	case strings.Count(assertion, ".") == 4:
 		return nil, errors.New("it is encrypted (JWE)")
-	case strings.Count(assertion, ".") != 2:
-		return nil, errors.New("it is no compact JWS")
+	}
+	if err := oauth.CheckCompact(assertion); err != nil {
+		return nil, err
 	}
 	return jose.ParseSignedCompact(assertion, knownAlgs)
 }
@@ -135,9 +137,12 @@ func checkHeader(header jose.Header, algs []string, event *oauth.Event) error {
 		event.Fail("client assertion kid", fmt.Sprintf("at most %d bytes", maxKeyID), fmt.Sprintf("%d bytes", len(header.KeyID)), "use the kid of the registered key")
 		return failed("kid is too long")
 	}
-	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != "" && !assertionTyp(typ) {
-		event.Fail("client assertion typ", "JWT or client-authentication+jwt", oauth.Clip(typ), "this is another kind of JWT; make one for client authentication")
-		return failed("typ %q is another kind of JWT", typ)
+	if value, given := header.ExtraHeaders[jose.HeaderType]; given {
+		typ, _ := value.(string)
+		if !assertionTyp(typ) {
+			event.Fail("client assertion typ", "JWT or client-authentication+jwt", oauth.Clip(typ), "this is another kind of JWT; make one for client authentication")
+			return failed("typ %q is another kind of JWT", typ)
+		}
 	}
 	if header.ExtraHeaders["crit"] != nil || header.ExtraHeaders["b64"] != nil {
 		event.Fail("client assertion header", "no crit and no b64", "one of them", "leave them out: no extension is understood here (RFC 7515 section 4.1.11)")
@@ -166,6 +171,15 @@ func verifyAny(jws *jose.JSONWebSignature, keys []any) (payload []byte, err erro
 		}
 	}
 	return nil, err
+}
+
+// decodeClaims is strict about names, repetitions and, unlike the decoder, which
+// would put U+FFFD in its place, about what is not UTF-8 (RFC 7515 section 5.2).
+func decodeClaims(payload []byte, claims *assertionClaims) error {
+	if !utf8.Valid(payload) {
+		return errors.New("not UTF-8")
+	}
+	return strict.Unmarshal(payload, claims)
 }
 
 // checkClaims holds the claims against the client, the policy and the clock.

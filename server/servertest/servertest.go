@@ -87,6 +87,13 @@ func (l *Log) String() string {
 	return l.text.String()
 }
 
+// Count is how often a text occurs in what was written so far.
+func (l *Log) Count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Count(l.text.Bytes(), []byte(text))
+}
+
 // Start starts a server that ends with the test. change adapts its configuration.
 func Start(t testing.TB, change ...func(*server.Config)) *Server {
 	t.Helper()
@@ -335,6 +342,9 @@ func (a Answer) Error() string {
 // String is the answer for a failure message.
 func (a Answer) String() string { return fmt.Sprintf("%d %s", a.Status, a.Body) }
 
+// Format prints String whatever the verb; fmt would take Error for it.
+func (a Answer) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, a.String()) }
+
 // Post sends a form with the TPP's client authentication to an endpoint
 // ("token_endpoint").
 func (tpp *TPP) Post(endpoint string, form url.Values) Answer {
@@ -399,4 +409,14 @@ func (s *Server) Explain(answer Answer) oauth.Event {
 		s.T.Fatal(err)
 	}
 	return event
+}
+
+// Refuses tries to register a client and gives the error code, empty when it
+// was registered.
+func (s *Server) Refuses(realm string, m registration.Metadata) string {
+	s.T.Helper()
+	if _, _, err := s.Clients(realm).Put(context.Background(), m); err != nil {
+		return oauth.AsError(err).Code
+	}
+	return ""
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -99,8 +98,8 @@ func (i *Issuer) Parse(compact string) (*Claims, error) {
 	if len(compact) > MaxToken {
 		return nil, fmt.Errorf("%w: it has %d bytes, ours have at most %d", ErrForeign, len(compact), MaxToken)
 	}
-	if strings.Count(compact, ".") != 2 {
-		return nil, fmt.Errorf("%w: it is no compact JWS", ErrForeign)
+	if err := oauth.CheckCompact(compact); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
 	}
 	jws, err := jose.ParseSignedCompact(compact, joseAlgs)
 	if err != nil {
