@@ -87,8 +87,8 @@ func setDefault(field *string, value string) {
 // trusted. Repeated headers and headers that are not exactly of the format are
 // errors, because they mean that the proxy did not write them.
 func (f *Forwarding) FromRequest(r *http.Request) (*Presented, error) {
-	if f == nil || !f.trusts(r.RemoteAddr) {
-		return nil, f.refuse(r)
+	if !f.FromProxy(r) {
+		return nil, f.Refuse(r)
 	}
 	value, err := single(r.Header, f.Header)
 	if err != nil {
@@ -128,26 +128,24 @@ func (f *Forwarding) trusts(remote string) bool {
 	return false
 }
 
-// RefuseForwarded returns an error if the request has a header in which proxies
-// forward certificates. It is what a nil *Forwarding does.
-func RefuseForwarded(r *http.Request) error { return (*Forwarding)(nil).refuse(r) }
-
-func (f *Forwarding) refuse(r *http.Request) error {
+// Refuse returns an error if the request has a header in which proxies forward
+// certificates, whoever sent it: for a listener that takes none. f may be nil.
+func (f *Forwarding) Refuse(r *http.Request) error {
 	for name := range r.Header {
 		for _, known := range certificateHeaders {
 			if sameHeader(name, known) {
-				return untrusted(name)
+				return unwanted(name)
 			}
 		}
 		if f != nil && (sameHeader(name, f.Header) || sameHeader(name, f.ChainHeader)) {
-			return untrusted(name)
+			return unwanted(name)
 		}
 	}
 	return nil
 }
 
-func untrusted(name string) error {
-	return fmt.Errorf("header %s is accepted from trusted proxies only", name)
+func unwanted(name string) error {
+	return fmt.Errorf("header %s is accepted from trusted proxies only, and on the mTLS listener only", name)
 }
 
 // sameHeader compares header names without case, and takes '_' for '-'.

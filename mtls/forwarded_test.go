@@ -114,7 +114,7 @@ func TestForwardedByAStranger(t *testing.T) {
 			if p, err := custom.FromRequest(r); p != nil || err == nil {
 				t.Errorf("%s from %q is accepted", name, peer)
 			}
-			if err := RefuseForwarded(r); err == nil && !strings.Contains(name, "Our") {
+			if err := (*Forwarding)(nil).Refuse(r); err == nil && !strings.Contains(name, "Our") {
 				t.Errorf("%s from %q is let through without a proxy", name, peer)
 			}
 		}

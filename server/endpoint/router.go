@@ -19,8 +19,9 @@ import (
 type Router struct {
 	// Listener is Standard, MTLS or Admin.
 	Listener string
-	// Forwarding takes the client certificate from a trusted proxy's header;
-	// nil refuses every such header.
+	// Forwarding knows the trusted proxies, and takes the client certificate from
+	// their header on the mTLS listener. Nil trusts nobody; every other such
+	// header is refused.
 	Forwarding *mtls.Forwarding
 	// AnyHost leaves out the comparison of SNI and Host: for plain HTTP.
 	AnyHost bool
@@ -126,24 +127,54 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 
 // admit checks what belongs to the connection rather than to an endpoint.
 func (ro *Router) admit(r *Request) error {
-	forwarded, err := ro.Forwarding.FromRequest(r.Request)
+	proxied := ro.Forwarding.FromProxy(r.Request)
+	if proxied && ro.Listener == MTLS {
+		return ro.forwarded(r)
+	}
+	if err := ro.Forwarding.Refuse(r.Request); err != nil {
+		return oauth.InvalidRequest("a client certificate header is not accepted here").Because("%w", err)
+	}
+	if proxied || ro.AnyHost {
+		return nil
+	}
+	if err := mtls.CheckHost(r.Request); err != nil {
+		return oauth.MisdirectedRequest("Host is not the name this connection was made for").Because("%w", err)
+	}
+	certificate, err := mtls.FromRequest(r.Request)
 	if err != nil {
-		return oauth.InvalidRequest("a client certificate header is not accepted from this address").Because("%w", err)
+		return oauth.InvalidClient("the client certificate is not acceptable").Because("%w", err)
 	}
-	if ro.AnyHost || ro.Forwarding.FromProxy(r.Request) {
-		r.Certificate = forwarded
-	} else {
-		if err := mtls.CheckHost(r.Request); err != nil {
-			return oauth.MisdirectedRequest("Host is not the name this connection was made for").Because("%w", err)
-		}
-		if r.Certificate, err = mtls.FromRequest(r.Request); err != nil {
-			return oauth.InvalidClient("the client certificate is not acceptable").Because("%w", err)
-		}
-	}
-	if r.Certificate != nil {
-		r.Event.Certificate = r.Certificate.Thumbprint
-	}
+	r.presents(certificate)
 	return nil
+}
+
+// forwarded admits a request of a trusted proxy. The client's certificate is
+// the one in the header and no other: the proxy may have a certificate of its
+// own. Nor does the server name of the proxy's connection mean anything to the
+// client; that it fits Host is the proxy's to check.
+func (ro *Router) forwarded(r *Request) error {
+	const check = "certificate from the proxy"
+	expected := "at most one, in the header " + ro.Forwarding.Header
+	certificate, err := ro.Forwarding.FromRequest(r.Request)
+	if err != nil {
+		r.Event.Fail(check, expected, err.Error(), "let the proxy overwrite the header, in the configured format")
+		return oauth.InvalidRequest("the client certificate from the proxy cannot be used").Because("%w", err)
+	}
+	presented := "none"
+	if certificate != nil {
+		presented = certificate.Thumbprint
+	}
+	r.Event.Pass(check, expected, presented)
+	r.presents(certificate)
+	return nil
+}
+
+// presents notes the client's certificate, nil for none.
+func (r *Request) presents(certificate *mtls.Presented) {
+	r.Certificate = certificate
+	if certificate != nil {
+		r.Event.Certificate = certificate.Thumbprint
+	}
 }
 
 // find looks the path up: literal paths in a map, because the token path should
