@@ -66,10 +66,12 @@ const publishMargin = 5 * time.Minute
 
 // keys is one immutable state of the keyring.
 type keys struct {
-	active  map[string]*Key // by alg
-	byID    map[string]*Key
-	records []KeyRecord // without the sealed halves
-	set     []byte      // the JWKS document
+	active map[string]*Key // by alg
+	byID   map[string]*Key
+	// byHeader finds the key of an access token by its encoded header.
+	byHeader map[string]*Key
+	records  []KeyRecord // without the sealed halves
+	set      []byte      // the JWKS document
 }
 
 // OpenKeyring loads the realm's keys and makes those that are missing.
@@ -168,7 +170,7 @@ func (k *Keyring) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	loaded := &keys{active: map[string]*Key{}, byID: map[string]*Key{}}
+	loaded := &keys{active: map[string]*Key{}, byID: map[string]*Key{}, byHeader: map[string]*Key{}}
 	var set jose.JSONWebKeySet
 	for _, record := range records {
 		key, err := k.open(record)
@@ -176,6 +178,7 @@ func (k *Keyring) load(ctx context.Context) error {
 			return fmt.Errorf("signing key %s of realm %s: %w", record.ID, k.config.Realm, err)
 		}
 		loaded.byID[record.ID] = key
+		loaded.byHeader[key.headers[TypeAccessToken]] = key
 		if record.State == Active {
 			loaded.active[record.Alg] = key
 		}
@@ -219,6 +222,10 @@ func (k *Keyring) Active(alg string) *Key { return k.current.Load().active[alg] 
 
 // Find returns the published key with this kid, or nil.
 func (k *Keyring) Find(kid string) *Key { return k.current.Load().byID[kid] }
+
+// signed returns the published key whose access tokens have this encoded header,
+// or nil.
+func (k *Keyring) signed(header string) *Key { return k.current.Load().byHeader[header] }
 
 // JWKS returns the published key set (RFC 7517 section 5).
 func (k *Keyring) JWKS() []byte { return k.current.Load().set }
