@@ -42,7 +42,7 @@ var ratios = []ratio{
 // in alternating rounds; b.N is the number of rounds.
 func BenchmarkRatio(b *testing.B) {
 	for _, r := range ratios {
-		b.Run(r.name[:1]+" "+r.floor[1:], func(b *testing.B) { r.measure(b) })
+		b.Run(r.name[:1]+strings.ReplaceAll(r.floor, "/", "-"), func(b *testing.B) { r.measure(b) })
 	}
 }
 

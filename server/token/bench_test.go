@@ -1,0 +1,96 @@
+package token_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server/token"
+	"github.com/fapid/fapid/store"
+)
+
+// issuer is a realm's issuer over a store that is forgotten.
+func issuer(b *testing.B) *token.Issuer {
+	b.Helper()
+	s, err := store.Open("", store.Options{Ephemeral: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	sealer, err := store.NewSealer(make([]byte, 32), "default/secrets")
+	if err != nil {
+		b.Fatal(err)
+	}
+	keys, err := token.OpenKeyring(context.Background(), token.KeyringConfig{
+		Realm: "default", Store: s, Sealer: sealer, Now: time.Now, LongestToken: time.Hour,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return &token.Issuer{
+		ID: "https://localhost:8443", Keys: keys, Now: time.Now,
+		Revoked:            store.Table[struct{}]{Store: s, Name: "default/revoked-token", Now: time.Now},
+		Client:             func(string) (*registration.Client, bool) { return nil, true },
+		CertificateRevoked: func(string) bool { return false },
+	}
+}
+
+// authorization is a grant to a client with that signing algorithm.
+func authorization(alg string) *token.Authorization {
+	return &token.Authorization{
+		Client:  &registration.Client{ID: "tpp-tls", TokenAlg: alg, TokenLifetime: 5 * time.Minute},
+		Subject: "tpp-tls", Scope: oauth.Scope{"accounts"}, Audience: oauth.Audience{"https://localhost:8444/bank"},
+		Confirmation: &oauth.Confirmation{CertificateThumbprint: "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"},
+	}
+}
+
+func issue(b *testing.B, i *token.Issuer, alg string) string {
+	b.Helper()
+	compact, _, err := i.Issue(authorization(alg))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return compact
+}
+
+func BenchmarkIssue(b *testing.B) {
+	i := issuer(b)
+	for _, alg := range token.Algs {
+		b.Run(alg, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				issue(b, i, alg)
+			}
+		})
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	i := issuer(b)
+	for _, alg := range token.Algs {
+		b.Run(alg, func(b *testing.B) {
+			compact := issue(b, i, alg)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := i.Parse(compact); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	i := issuer(b)
+	compact := issue(b, i, "ES256")
+	event := &oauth.Event{}
+	b.ReportAllocs()
+	for b.Loop() {
+		event.Reset()
+		if _, err := i.Verify(context.Background(), compact, event); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
