@@ -49,12 +49,12 @@ func (s *Server) pair(client string) string {
 }
 
 // show gives a path of the directory as one would type it here.
-func (s *Server) show(name string) string { return shell(shorten(s.path(name))) }
+func (s *Server) show(name string) string { return Shell(shorten(s.path(name))) }
 
 // dirFlag is needed by the verbs when the directory is not the default one.
 func (s *Server) dirFlag() string {
 	if dir := shorten(s.config.Dir); dir != DefaultDir {
-		return " --dir " + shell(dir)
+		return " --dir " + Shell(dir)
 	}
 	return ""
 }
@@ -78,8 +78,8 @@ func shorten(path string) string {
 	return absolute
 }
 
-// shell quotes a word for a shell where it needs quoting.
-func shell(word string) string {
+// Shell quotes a word for a shell where it needs quoting.
+func Shell(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:=", r)
 	}
@@ -94,16 +94,16 @@ func shell(word string) string {
 func (s *Server) curlScript(sample sample, fapid string) string {
 	realm := s.realms[sample.realm]
 	base := realm.site.StandardURL
-	curl := "curl --silent --show-error --cacert " + shell(s.absolute("ca.pem"))
+	curl := "curl --silent --show-error --cacert " + Shell(s.absolute("ca.pem"))
 	if sample.transport != "" {
 		base = realm.site.MTLSURL
 		dir := s.absolute(filepath.Join("clients", sample.id))
-		curl += " --cert " + shell(filepath.Join(dir, participant.FileTransport)) + " --key " + shell(filepath.Join(dir, participant.FileTransportKey))
+		curl += " --cert " + Shell(filepath.Join(dir, participant.FileTransport)) + " --key " + Shell(filepath.Join(dir, participant.FileTransportKey))
 	}
 	var script strings.Builder
 	fmt.Fprintf(&script, "#!/bin/sh\n# %s (%s): a token, the bank, introspection, revocation.\n# Needs curl and a running `fapid dev`. Run it line by line or as a whole.\nset -eu\n\n", sample.id, sample.name)
 	fmt.Fprintf(&script, "api() { %s \"$@\"; }\n", curl)
-	fmt.Fprintf(&script, "who() { %s; }\n\n", authentication(sample, fapid+" assertion "+sample.id+" --dir "+shell(s.absolute(""))))
+	fmt.Fprintf(&script, "who() { %s; }\n\n", authentication(sample, fapid+" assertion "+sample.id+" --dir "+Shell(s.absolute(""))))
 	fmt.Fprintf(&script, "echo '# a token'\nTOKEN=$(api %s -d grant_type=client_credentials -d scope=accounts $(who) | tee /dev/stderr | sed -n 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/p')\n", base+realm.site.Path("token_endpoint"))
 	fmt.Fprintf(&script, "\necho '\n# the bank'\napi -H \"Authorization: Bearer $TOKEN\" %s/accounts\n", realm.site.MTLSURL+realm.site.Path("bank"))
 	fmt.Fprintf(&script, "\necho '\n# introspection'\napi %s -d token=\"$TOKEN\" $(who)\n", base+realm.site.Path("introspection_endpoint"))

@@ -67,7 +67,7 @@ func SandboxIssuer(dir, realm, client string) (string, error) {
 	if issuer, ok := running.Issuers[realm]; ok {
 		return issuer, nil
 	}
-	config, err := Load(Source{File: filepath.Join(dir, "fapid.yaml"), Env: os.Environ()})
+	config, err := Load(Source{File: filepath.Join(dir, "fapid.yaml"), Env: os.Environ(), Flags: map[string]string{"dir": dir}})
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -108,9 +109,9 @@ func LoadSandbox(dir string, env []string, doors Doors) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	source := Source{File: file, YAML: text, Env: env}
+	source := Source{File: file, YAML: text, Env: env, Flags: map[string]string{"dir": dir}}
 	if doors.Given && !bytes.Equal(text, fresh) {
-		source.Flags = doors.flags()
+		maps.Copy(source.Flags, doors.flags())
 	}
 	config, err := Load(source)
 	if err != nil {

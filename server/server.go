@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -255,6 +256,11 @@ func (s *Server) secret(name string) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if state, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if mode := state.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("others may read %s (mode %04o); `chmod 600 %s`, and consider whether somebody did", path, mode, path)
 	}
 	key := strings.TrimSpace(string(text))
 	if len(key) < 32 {

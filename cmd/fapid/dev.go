@@ -38,7 +38,7 @@ one directory and used again by the next.`,
 		RunE: func(command *cobra.Command, _ []string) error { return runDev(command, flags) },
 	}
 	set := command.Flags()
-	set.StringVar(&flags.dir, "dir", server.DefaultDir, "directory that holds everything")
+	dirFlag(set, &flags.dir)
 	set.StringVar(&flags.host, "host", "localhost", "name clients reach the server by")
 	set.IntVar(&flags.port, "port", 8443, "port of the standard listener, the issuer")
 	set.IntVar(&flags.mtlsPort, "mtls-port", 8444, "port of the mTLS listener")
@@ -46,6 +46,8 @@ one directory and used again by the next.`,
 	set.BoolVar(&flags.ephemeral, "ephemeral", false, "keep nothing after exit")
 	set.BoolVar(&flags.reset, "reset", false, "delete the sandbox in the directory first")
 	set.BoolVar(&flags.verbose, "verbose", false, "log every request to standard error")
+	command.MarkFlagsMutuallyExclusive("ephemeral", "dir")
+	command.MarkFlagsMutuallyExclusive("ephemeral", "reset")
 	return command
 }
 
@@ -74,7 +76,8 @@ func runDev(command *cobra.Command, flags devFlags) error {
 	if flags.verbose {
 		level = slog.LevelInfo
 	}
-	s, err := server.OpenSandbox(command.Context(), config, self(), server.Options{
+	here, anywhere := self()
+	s, err := server.OpenSandbox(command.Context(), config, anywhere, server.Options{
 		Version: buildVersion(), Ephemeral: flags.ephemeral, AllowTestKeys: true, OpenOperator: true,
 		Log: jsonLog(progress, level),
 	}, func(what string) { _, _ = fmt.Fprintln(progress, what) })
@@ -82,7 +85,7 @@ func runDev(command *cobra.Command, flags devFlags) error {
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	return s.Serve(command.Context(), func() { greet(out, s, config, started) })
+	return s.Serve(command.Context(), func() { greet(out, s, config, here, started) })
 }
 
 // reset deletes a sandbox and nothing else, and says what.
@@ -92,10 +95,10 @@ func reset(out io.Writer, dir string) error {
 		_, _ = fmt.Fprintf(out, "Nothing to delete in %s.\n", dir)
 		return nil
 	}
-	_, _ = fmt.Fprintf(out, "Deleting:\n  %s\n", strings.Join(files, "\n  "))
 	if err := server.CheckUnused(dir); err != nil {
 		return err
 	}
+	_, _ = fmt.Fprintf(out, "Deleting:\n  %s\n", strings.Join(files, "\n  "))
 	for _, file := range files {
 		if err := os.RemoveAll(file); err != nil {
 			return err
@@ -114,13 +117,13 @@ func (f devFlags) doors(command *cobra.Command) server.Doors {
 }
 
 // greet tells a tester where everything is and what to paste.
-func greet(out io.Writer, s *server.Server, config server.Config, started time.Time) {
+func greet(out io.Writer, s *server.Server, config server.Config, fapid string, started time.Time) {
 	listeners := config.Listeners
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nfapid %s is ready after %d ms.\n\n", buildVersion(), time.Since(started).Milliseconds())
 	fmt.Fprintf(&text, "  issuer    %s\n  mTLS      %s\n  operator  %s   explanations, health, metrics\n  directory %s\n", listeners.Standard.URL, listeners.MTLS.URL, listeners.Admin.URL, config.Dir)
 	fmt.Fprintf(&text, "\nFor tests only: the keys in this directory are sample keys.\n")
-	for i, recipe := range s.Recipes(self()) {
+	for i, recipe := range s.Recipes(fapid) {
 		fmt.Fprintf(&text, "\n# %d. %s\n%s\n", i+1, recipe.Title, recipe.Command)
 	}
 	fmt.Fprintf(&text, "\nThe other sample clients have their lines in %s/clients/*/curl.sh. Stop with Ctrl-C.\n", config.Dir)

@@ -80,16 +80,24 @@ lines to paste.`,
 	return root
 }
 
-// markUsage makes wrong flags and arguments usage errors, in every command.
+// markUsage makes wrong flags and arguments usage errors, in every command. One
+// that only has commands below it prints its help, and refuses what it is given.
 func markUsage(command *cobra.Command) {
 	command.SetFlagErrorFunc(func(at *cobra.Command, err error) error { return usageError{at.CommandPath(), err} })
-	if check := command.Args; check != nil {
-		command.Args = func(at *cobra.Command, args []string) error {
-			if err := check(at, args); err != nil {
-				return usageError{at.CommandPath(), err}
-			}
-			return nil
+	if !command.Runnable() {
+		command.Args = cobra.NoArgs
+		command.RunE = func(at *cobra.Command, _ []string) error { return at.Help() }
+	}
+	check := command.Args
+	command.Args = func(at *cobra.Command, args []string) error {
+		err := check(at, args)
+		if err == nil {
+			err = at.ValidateFlagGroups()
 		}
+		if err != nil {
+			return usageError{at.CommandPath(), err}
+		}
+		return nil
 	}
 	for _, sub := range command.Commands() {
 		markUsage(sub)

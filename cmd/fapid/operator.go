@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -11,17 +12,33 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fapid/fapid/server"
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/store"
 )
 
+// dirFlag adds --dir, which means the same in every verb.
+func dirFlag(set *pflag.FlagSet, dir *string) {
+	usual := server.DefaultDir
+	if named := os.Getenv("FAPID_DIR"); named != "" {
+		usual = named
+	}
+	set.StringVar(dir, "dir", usual, "directory of everything the server keeps")
+}
+
+// operatorFlags say whose operator is meant, for a command and those below it.
+func operatorFlags(command *cobra.Command) {
+	dirFlag(command.PersistentFlags(), new(string))
+	command.PersistentFlags().String("config", "", "configuration file of the server (default: fapid.yaml in --dir)")
+}
+
 // openOperator finds the operator's API of a directory: that of the running
 // server, or, while none runs, one in this process over the same store. The
 // verbs cannot tell the difference. The returned function ends its use.
 func openOperator(command *cobra.Command) (*admin.Client, func(), error) {
-	dir, err := command.Flags().GetString("dir")
+	config, dir, err := operatorConfig(command)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -36,14 +53,12 @@ func openOperator(command *cobra.Command) (*admin.Client, func(), error) {
 		}
 		return &admin.Client{Base: running.Operator, Key: strings.TrimSpace(string(key))}, func() {}, nil
 	}
-	config, err := server.Load(server.Source{File: filepath.Join(dir, "fapid.yaml"), Env: os.Environ()})
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w\nThere is no sandbox in %s: start one with `fapid dev`, or name its directory with --dir", err, dir)
+	if config == nil {
+		if config, err = operatorFile(filepath.Join(dir, "fapid.yaml"), dir); err != nil {
+			return nil, nil, noSandbox(err, dir)
+		}
 	}
-	if err := config.Complete(); err != nil {
-		return nil, nil, err
-	}
-	s, err := server.Open(command.Context(), config, server.Options{
+	s, err := server.Open(command.Context(), *config, server.Options{
 		Version: buildVersion(), OpenOperator: true, Log: quiet(),
 	})
 	if errors.Is(err, store.ErrLocked) {
@@ -55,6 +70,49 @@ func openOperator(command *cobra.Command) (*admin.Client, func(), error) {
 	handler, key := s.Operator()
 	client := &admin.Client{Base: config.Listeners.Admin.URL, Key: key, Transport: admin.InProcess(handler)}
 	return client, func() { _ = s.Close() }, nil
+}
+
+// operatorConfig reads the file of --config, which says where the directory is
+// unless --dir does. Without --config there is nothing to read yet: a running
+// server needs no configuration to be found.
+func operatorConfig(command *cobra.Command) (*server.Config, string, error) {
+	flags := command.Flags()
+	dir, err := flags.GetString("dir")
+	if err != nil {
+		return nil, "", err
+	}
+	file, err := flags.GetString("config")
+	if err != nil || file == "" {
+		return nil, dir, err
+	}
+	if !flags.Changed("dir") {
+		dir = ""
+	}
+	config, err := operatorFile(file, dir)
+	if err != nil {
+		return nil, "", err
+	}
+	return config, config.Dir, nil
+}
+
+func operatorFile(file, dir string) (*server.Config, error) {
+	source := server.Source{File: file, Env: os.Environ()}
+	if dir != "" {
+		source.Flags = map[string]string{"dir": dir}
+	}
+	config, err := server.Load(source)
+	if err != nil {
+		return nil, err
+	}
+	return &config, config.Complete()
+}
+
+// noSandbox says what to do about a directory without a fapid.yaml in it.
+func noSandbox(err error, dir string) error {
+	if _, missing := os.Stat(filepath.Join(dir, "fapid.yaml")); !errors.Is(missing, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("there is no sandbox in %s: start one with `fapid dev`, name its directory with --dir, or name a server's file with --config", dir)
 }
 
 // answers reports whether somebody serves there; a server that was killed has

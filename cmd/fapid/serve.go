@@ -4,9 +4,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -77,22 +74,6 @@ func runServe(command *cobra.Command, file string, flags map[string]string) erro
 // jsonLog writes one JSON object a line.
 func jsonLog(out io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
-}
-
-// self is how this program is called: under `go run` that, in a way that works
-// from the folder it was started in, and the program's own path elsewhere.
-func self() string {
-	path, err := os.Executable()
-	if err != nil {
-		return "fapid"
-	}
-	if strings.Contains(path, string(filepath.Separator)+"go-build") {
-		return "go run ./cmd/fapid"
-	}
-	if there, err := exec.LookPath("fapid"); err == nil && there == path {
-		return "fapid"
-	}
-	return path
 }
 
 // quiet drops the request log: a verb's own output is what counts.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ type clientFlags struct {
 
 func (f *clientFlags) register(command *cobra.Command) {
 	set := command.Flags()
-	set.StringVar(&f.dir, "dir", server.DefaultDir, "directory of the sandbox")
+	dirFlag(set, &f.dir)
 	set.StringVar(&f.issuer, "issuer", "", "issuer to ask, any server's (default: the sandbox's)")
 	set.StringVar(&f.realm, "realm", "", "realm of the sandbox (default: the one the client is registered in)")
 	set.StringVar(&f.cacert, "cacert", "", "PEM file of trusted roots (default: the sandbox's)")
@@ -77,7 +78,11 @@ func (f *clientFlags) provider(ctx context.Context, p *participant.Participant, 
 			return nil, err
 		}
 	}
-	return participant.Discover(ctx, client, issuer)
+	provider, err := participant.Discover(ctx, client, issuer)
+	if errors.Is(err, syscall.ECONNREFUSED) && f.issuer == "" {
+		return nil, fmt.Errorf("no server is running at %s: %w; start it with `fapid dev`", issuer, syscall.ECONNREFUSED)
+	}
+	return provider, err
 }
 
 func tokenCommand() *cobra.Command {
