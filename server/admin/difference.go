@@ -98,8 +98,7 @@ func differenceOfWords(expected, presented string) *Difference {
 		at += size
 		runes++
 	}
-	// Words of other lengths without a common start are just other words.
-	if at == 0 && len(left) != len(right) || left == right {
+	if at == 0 || left == right { // without a common start they are just other words
 		return nil
 	}
 	first := func(text string) span {

@@ -65,19 +65,24 @@ func (o *Operator) checkHost(r *endpoint.Request) error {
 	return oauth.MisdirectedRequest("the operator's listener is not called by this name").Because("host %q", oauth.Clip(r.Host))
 }
 
-// checkKey compares hashes, so that neither content nor length of the key can
-// be told from the time it takes.
+// checkKey refuses a request without the operator key.
 func (o *Operator) checkKey(r *endpoint.Request) error {
 	presented, problem := bearer(r.Header["Authorization"])
-	hash := sha256.Sum256([]byte(presented))
-	if problem == "" && subtle.ConstantTimeCompare(hash[:], o.KeyHash[:]) == 1 {
-		return nil
+	if problem == "" && !o.isKey(presented) {
+		problem = "another key"
 	}
 	if problem == "" {
-		problem = "another key"
+		return nil
 	}
 	r.Event.Fail("operator key", "Authorization: Bearer and the operator key", problem, "the key is in the server's directory, readable by its owner only")
 	return oauth.InvalidToken("this needs the operator key: Authorization: Bearer KEY").Because("%s", problem)
+}
+
+// isKey compares hashes, so that neither content nor length of the key can be
+// told from the time it takes.
+func (o *Operator) isKey(presented string) bool {
+	hash := sha256.Sum256([]byte(presented))
+	return subtle.ConstantTimeCompare(hash[:], o.KeyHash[:]) == 1
 }
 
 // bearer reads the credentials of RFC 6750 section 2.1.
@@ -100,8 +105,7 @@ func bearer(authorization []string) (key, problem string) {
 // show more to those who have it.
 func (o *Operator) hasKey(r *endpoint.Request) bool {
 	presented, problem := bearer(r.Header["Authorization"])
-	hash := sha256.Sum256([]byte(presented))
-	return problem == "" && subtle.ConstantTimeCompare(hash[:], o.KeyHash[:]) == 1
+	return problem == "" && o.isKey(presented)
 }
 
 // contentPolicy allows the pages their own style sheet and their filter form,

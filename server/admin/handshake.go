@@ -31,11 +31,14 @@ func HandshakeEvent(failure mtls.HandshakeFailure, listener string) *oauth.Event
 	if failure.ServerName != "" {
 		event.Pass("server name (SNI)", "", failure.ServerName)
 	}
-	if len(failure.Versions) > 0 {
-		event.Pass("TLS versions offered", "", strings.Join(failure.Versions, ", "))
+	offered := []struct{ name, expected, cause, offered string }{
+		{"TLS versions offered", "TLS 1.2 or TLS 1.3", mtls.CauseVersion, strings.Join(failure.Versions, ", ")},
+		{"cipher suites offered", "one of TLS 1.3, or ECDHE-RSA with AES-GCM", mtls.CauseCipher, strings.Join(failure.Suites, ", ")},
 	}
-	if len(failure.Suites) > 0 {
-		event.Pass("cipher suites offered", "", strings.Join(failure.Suites, ", "))
+	for _, row := range offered {
+		if row.offered != "" {
+			event.Record(row.name, row.expected, row.offered, "", row.cause != failure.Cause)
+		}
 	}
 	if len(failure.Certificates) > 0 {
 		recordPresented(event, failure)

@@ -19,10 +19,11 @@ func textOf(t trace) string {
 		}
 	}
 	line("trace", t.ID)
-	line("time", stamp(t.Time)+", took "+t.Took())
 	if t.Handshake() {
+		line("time", stamp(t.Time))
 		line("handshake", "failed on the "+t.Listener+" listener; no request was read")
 	} else {
+		line("time", stamp(t.Time)+", took "+t.Took())
 		line("request", t.Method+" "+t.Path+" on the "+t.Listener+" listener")
 	}
 	line("realm", t.Realm)
