@@ -256,10 +256,15 @@ func checkTimes(claims *assertionClaims, policy *oauth.Policy, clock time.Time, 
 	return nil
 }
 
-// notAhead refuses an iat or nbf that lies further ahead than clocks differ.
+// notAhead refuses an iat or nbf that lies further ahead than clocks differ, or
+// before there were any.
 func notAhead(name string, when *float64, now, skew float64, event *oauth.Event) error {
-	if when == nil || *when <= now+skew {
+	switch {
+	case when == nil || 0 <= *when && *when <= now+skew:
 		return nil
+	case *when < 0:
+		event.Fail("client assertion "+name, "seconds since 1970", seconds(*when-now), "set "+name+" to the time")
+		return failed("%s lies before 1970", name)
 	}
 	event.Fail("client assertion "+name, fmt.Sprintf("at most %.0f s ahead", skew), seconds(*when-now), "set the client's clock")
 	return oauth.InvalidClient("%s of the client assertion is in the future", name).Because("%s is %s", name, seconds(*when-now))
