@@ -269,17 +269,22 @@ func (s *Server) secret(name string) ([]byte, error) {
 	return []byte(key), nil
 }
 
-// hosts are the names and addresses clients reach the listeners by.
+// hosts are the names and addresses clients reach the listeners by, the
+// issuer's first: it is the certificate's common name.
 func (s *Server) hosts() []string {
-	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	var hosts []string
 	for _, address := range []string{s.config.Listeners.Standard.URL, s.config.Listeners.MTLS.URL} {
 		if parsed, err := url.Parse(address); err == nil {
 			hosts = append(hosts, parsed.Hostname())
 		}
 	}
-	hosts = append(hosts, s.config.TLS.Hosts...)
-	slices.Sort(hosts)
-	return slices.Compact(hosts)
+	var each []string
+	for _, host := range slices.Concat(hosts, s.config.TLS.Hosts, []string{"localhost", "127.0.0.1", "::1"}) {
+		if !slices.Contains(each, host) {
+			each = append(each, host)
+		}
+	}
+	return each
 }
 
 // listen opens a door; an address in use is named with the flag that moves it.
