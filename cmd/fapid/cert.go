@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/mtls/doctor"
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/participant"
 )
@@ -195,15 +196,19 @@ func printChain(out io.Writer, issued *admin.Issued, file string, asJSON bool) e
 func certRenewCommand(open Opener, asJSON *bool) *cobra.Command {
 	var out string
 	command := &cobra.Command{
-		Use:   "renew SERIAL",
+		Use:   "renew SERIAL|FILE",
 		Short: "Issue a certificate again, for the same key and names",
 		Long: `Renew prints a new certificate with the key, subject and profile of an old one,
 and its issuing CA. The old one stays valid until it ends or is revoked.`,
-		Example: "  fapid cert renew 47c1d20e8a5f6b3c9d0e1f2a3b4c5d6e7f8091a2 > tpp.pem",
+		Example: "  fapid cert renew 47c1d20e8a5f6b3c9d0e1f2a3b4c5d6e7f8091a2 > tpp.pem\n  fapid cert renew tpp.pem --out renewed.pem",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
+			serial, err := serialOf(args[0])
+			if err != nil {
+				return wrongUsage(command, err)
+			}
 			return open.with(command, func(operator *admin.Client) error {
-				issued, err := operator.Renew(command.Context(), args[0])
+				issued, err := operator.Renew(command.Context(), serial)
 				if err != nil {
 					return err
 				}
@@ -218,17 +223,21 @@ and its issuing CA. The old one stays valid until it ends or is revoked.`,
 func certRevokeCommand(open Opener, asJSON *bool) *cobra.Command {
 	var reason string
 	command := &cobra.Command{
-		Use:     "revoke SERIAL",
+		Use:     "revoke SERIAL|FILE",
 		Short:   "Revoke a certificate for good",
-		Example: "  fapid cert revoke 47c1d20e8a5f6b3c9d0e1f2a3b4c5d6e7f8091a2 --reason keyCompromise",
+		Example: "  fapid cert revoke 47c1d20e8a5f6b3c9d0e1f2a3b4c5d6e7f8091a2 --reason keyCompromise\n  fapid cert revoke tpp.pem",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			why, err := certs.ParseReason(reason)
 			if err != nil {
 				return wrongUsage(command, err)
 			}
+			serial, err := serialOf(args[0])
+			if err != nil {
+				return wrongUsage(command, err)
+			}
 			return open.with(command, func(operator *admin.Client) error {
-				record, err := operator.Revoke(command.Context(), args[0], why)
+				record, err := operator.Revoke(command.Context(), serial, why)
 				if err != nil {
 					return err
 				}
@@ -278,13 +287,17 @@ func certListCommand(open Opener, asJSON *bool) *cobra.Command {
 
 func certShowCommand(open Opener, asJSON *bool) *cobra.Command {
 	return &cobra.Command{
-		Use:     "show SERIAL",
-		Short:   "Show one certificate",
+		Use:     "show SERIAL|FILE",
+		Short:   "Show one certificate, and whether it is revoked",
 		Example: "  fapid cert show 47c1d20e8a5f6b3c9d0e1f2a3b4c5d6e7f8091a2\n  fapid cert show 4a5b6c --json | jq -r .pem | fapid dn -",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
+			serial, err := serialOf(args[0])
+			if err != nil {
+				return wrongUsage(command, err)
+			}
 			return open.with(command, func(operator *admin.Client) error {
-				record, err := operator.Certificate(command.Context(), args[0])
+				record, err := operator.Certificate(command.Context(), serial)
 				if err != nil {
 					return err
 				}
@@ -299,6 +312,22 @@ func certShowCommand(open Opener, asJSON *bool) *cobra.Command {
 			})
 		},
 	}
+}
+
+// serialOf takes a serial number as it is, or finds it in a certificate's file.
+func serialOf(argument string) (string, error) {
+	text, err := os.ReadFile(argument)
+	if err != nil {
+		if strings.ContainsAny(argument, `./\`) {
+			return "", err
+		}
+		return argument, nil
+	}
+	chain, err := doctor.ParseCertificates(text)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", argument, err)
+	}
+	return certs.SerialOf(chain[0]), nil
 }
 
 func printCertificate(out io.Writer, record *certs.Record) error {
