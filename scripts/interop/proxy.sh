@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# usage: FAPID=PROGRAM scripts/interop/proxy.sh     (scripts/interop/run sets FAPID)
+# Runs the snippets of scripts/proxy, with ports and paths of their own, in front
+# of a sandbox, and tokens, refusals and forgeries through them with curl.
+# Needs nginx, haproxy, curl and openssl.
+set -euo pipefail
+cd "$(dirname "$0")/../proxy"
+PATH=$PATH:/usr/sbin
+work=$(mktemp -d)
+started=()
+stop() {
+	for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done
+	for process in "${started[@]}"; do wait "$process" 2>/dev/null || true; done
+	started=()
+}
+trap 'stop; rm -rf "$work"' EXIT
+fail() { echo "FAILED  $*" >&2; exit 1; }
+
+# until_works COMMAND ...: for ten seconds.
+until_works() {
+	for _ in $(seq 100); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done
+	tail -n 20 "$work"/*.log >&2
+	fail "$* never worked"
+}
+
+# Ports: 186xx of fapid, 187xx of the proxy.
+auth=auth.example.com:18743 mtls=mtls.example.com:18744
+own=(--noproxy '*' --silent --cacert "$work/tls/fapid-ca.pem")
+direct=("${own[@]}" --connect-to "$auth:127.0.0.1:18643" --connect-to "$mtls:127.0.0.1:18644")
+through=("${own[@]}" --resolve "$auth:127.0.0.1" --resolve "$mtls:127.0.0.1" --cacert "$work/tls/server.pem")
+
+start_fapid() { # FORMAT
+	FAPID_LISTENERS__STANDARD__URL=https://$auth FAPID_LISTENERS__MTLS__URL=https://$mtls \
+		FAPID_REALMS__DEFAULT__ISSUER=https://$auth FAPID_REALMS__STRICT__ISSUER=https://$auth/realms/strict \
+		FAPID_PROXY__TRUSTED=127.0.0.1/32 FAPID_PROXY__FORMAT=$1 FAPID_REALMS__DEFAULT__TRUST__CAS=$work/foreign.pem \
+		"$FAPID" dev --dir "$work/sandbox" --port 18643 --mtls-port 18644 --admin-port 19600 >"$work/fapid.log" 2>&1 &
+	started+=($!)
+	until_works curl --silent --fail http://localhost:19600/readyz
+	cp "$work/sandbox/ca.pem" "$work/tls/fapid-ca.pem"
+}
+
+# A snippet as it stands, but for folders and ports, and on loopback.
+adapt() {
+	sed -e "s#/etc/[a-z]*/#$work/#g; s#\b18443#18643#; s#\b18444#18644#" \
+		-e 's#\b443\b#18743#; s#\b8444\b#18744#; s#listen 1#listen 127.0.0.1:1#; s#bind :#bind 127.0.0.1:#' "$1"
+}
+
+start_nginx() {
+	{
+		echo "daemon off; error_log $work/nginx.log; pid $work/nginx.pid; events {} http { access_log off;"
+		for kind in client_body proxy fastcgi uwsgi scgi; do echo "${kind}_temp_path $work/$kind;"; done
+		adapt nginx.conf
+		echo "}"
+	} >"$work/nginx.conf"
+	nginx -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log" &
+	started+=($!)
+}
+
+start_haproxy() {
+	adapt haproxy.cfg >"$work/haproxy.cfg"
+	cp client-cert-chain.lua "$work"
+	haproxy -db -q -f "$work/haproxy.cfg" >"$work/haproxy.log" 2>&1 &
+	started+=($!)
+}
+
+# expect WHAT STATUS TEXT CLIENT CURL-ARGUMENTS: with the certificate of a client,
+# or of none (-), the answer has the status and the text.
+expect() {
+	local what=$1 want=$2 text=$3 pair=()
+	[ "$4" = - ] || pair=(--cert "$clients/$4/transport.pem" --key "$clients/$4/transport.key")
+	shift 4
+	curl --write-out '\n%{http_code}' "${pair[@]}" "$@" >"$work/answer" || fail "$proxy: $what: no answer"
+	if [ "$(tail -n 1 "$work/answer")" != "$want" ] || ! grep -q -- "$text" "$work/answer"; then
+		fail "$proxy: $what: not $want $text but: $(cat "$work/answer")"
+	fi
+	echo "ok  $proxy: $what"
+}
+token=(--data grant_type=client_credentials --data scope=accounts --data client_id=tpp-tls "https://$mtls/token")
+
+# What openssl makes of a certificate: x5t#S256, and the header of each format.
+thumbprint() { openssl x509 -in "$1" -outform DER | openssl dgst -sha256 -binary | base64 | tr '+/' '-_' | tr -d '=\n'; }
+header() { # FORMAT FILE
+	case $1 in
+	rfc9440) echo "Client-Cert: :$(openssl x509 -in "$2" -outform DER | base64 -w 0):" ;;
+	pem-escaped) echo "X-SSL-Client-Cert: $(openssl x509 -in "$2" | sed 's/ /%20/g; s/$/%0A/' | tr -d '\n')" ;;
+	esac
+}
+
+# A foreign CA, of which the sandbox knows the root only.
+issue() { # KIND SUBJECT KEY CERTIFICATE DAYS ISSUER...
+	openssl req -new -newkey rsa:2048 -nodes -utf8 -subj "$2" -keyout "$3" -out "$work/csr" 2>>"$work/openssl.out"
+	openssl x509 -req -in "$work/csr" -days "$5" -extfile "$work/extensions" -extensions "$1" -out "$4" "${@:6}" 2>>"$work/openssl.out"
+}
+foreign_ca() {
+	local kind
+	for kind in root intermediate; do
+		printf '[%s]\nbasicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n' "$kind"
+	done >"$work/extensions"
+	printf '[leaf]\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth\n' >>"$work/extensions"
+	issue root "/O=Foreign/CN=Root" "$work/root.key" "$work/foreign.pem" 30 -key "$work/root.key"
+	issue intermediate "/O=Foreign/CN=Intermediate" "$work/ca.key" "$work/ca.pem" 30 -CA "$work/foreign.pem" -CAkey "$work/root.key" -CAcreateserial
+}
+
+# Two certificates from it with the subject of tpp-tls; one expires at once.
+foreign_clients() {
+	local subject name days
+	subject=$(openssl x509 -in "$clients/tpp-tls/transport.pem" -noout -subject -nameopt compat | sed 's/^subject= *//')
+	for name in foreign expired; do
+		mkdir -p "$clients/$name"
+		days=30
+		[ $name = foreign ] || days=0
+		issue leaf "$subject" "$clients/$name/transport.key" "$work/leaf.pem" "$days" -CA "$work/ca.pem" -CAkey "$work/ca.key" -CAcreateserial
+		cat "$work/leaf.pem" "$work/ca.pem" "$work/foreign.pem" >"$clients/$name/transport.pem"
+	done
+}
+
+journey() { # FORMAT: what must hold through any proxy
+	local cert=$clients/tpp-tls/transport.pem spoof bearer name
+	expect "discovery names the proxy" 200 "\"token_endpoint\": \"https://$mtls/token\"" - "${through[@]}" "https://$auth/.well-known/openid-configuration"
+	expect "a token by tls_client_auth" 200 '"access_token"' tpp-tls "${through[@]}" "${token[@]}"
+	sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p' "$work/answer" >"$work/token"
+	cut -d. -f2 "$work/token" | tr '_-' '/+' | sed 's/$/==/' | base64 -di 2>/dev/null | grep -q "\"x5t#S256\":\"$(thumbprint "$cert")\"" ||
+		fail "$proxy: cnf is not the thumbprint $(thumbprint "$cert")"
+	echo "ok  $proxy: cnf is the thumbprint that openssl computes"
+	bearer="Authorization: Bearer $(cat "$work/token")"
+	expect "the bank" 200 '"Account"' tpp-tls "${through[@]}" --header "$bearer" "https://$mtls/bank/accounts"
+	expect "the bank, with another certificate" 401 invalid_token tpp-san "${through[@]}" --header "$bearer" "https://$mtls/bank/accounts"
+	expect "the bank, at the standard host" 401 invalid_token tpp-tls "${through[@]}" --header "$bearer" "https://$auth/bank/accounts"
+
+	expect "no certificate" 401 invalid_client - "${through[@]}" "${token[@]}"
+	expect "another client's certificate" 401 invalid_client tpp-san "${through[@]}" "${token[@]}"
+	expect "a certificate of nobody known" 401 invalid_client tpp-self-signed "${through[@]}" "${token[@]}"
+	expect "an expired certificate" 401 invalid_client expired "${through[@]}" "${token[@]}"
+	expect "a self-signed client" 200 '"access_token"' tpp-self-signed "${through[@]}" --data grant_type=client_credentials --data client_id=tpp-self-signed "https://$mtls/token"
+	expect "a Host that is not the server name" 421 '' tpp-tls "${through[@]}" --header "Host: ${auth/743/744}" "${token[@]}"
+
+	# Headers that a client writes itself: no effect through the proxy, refused
+	# from any other address, refused twice.
+	for format in rfc9440 pem-escaped; do
+		spoof=$(header "$format" "$cert")
+		name=${spoof%%:*}
+		expect "$name from a client" 401 invalid_client - "${through[@]}" --header "$spoof" "${token[@]}"
+		expect "$name from a client, in capitals" 401 invalid_client - "${through[@]}" --header "${name^^}:${spoof#*:}" "${token[@]}"
+		expect "$name from a client, with '_'" 401 invalid_client - "${through[@]}" --header "${name//-/_}:${spoof#*:}" "${token[@]}"
+		expect "$name from a client with another certificate" 401 invalid_client tpp-san "${through[@]}" --header "$spoof" "${token[@]}"
+		expect "$name from a client with the right certificate" 200 '"access_token"' tpp-tls "${through[@]}" --header "$(header "$format" "$clients/tpp-san/transport.pem")" "${token[@]}"
+		expect "$name at the standard host" 401 invalid_client - "${through[@]}" --header "$spoof" "${token[@]/#https:*/https://$auth/token}"
+		expect "$name past the proxy, from another address" 400 invalid_request - "${direct[@]}" --interface 127.0.0.2 --header "$spoof" "${token[@]}"
+		expect "$name past the proxy, at the standard listener" 400 invalid_request - "${direct[@]}" --header "$spoof" "${token[@]/#https:*/https://$auth/token}"
+	done
+	spoof=$(header "$1" "$cert")
+	expect "the header once, from the proxy's address" 200 '"access_token"' - "${direct[@]}" --header "$spoof" "${token[@]}"
+	expect "the header twice" 400 invalid_request - "${direct[@]}" --header "$spoof" --header "$spoof" "${token[@]}"
+	expect "the header unreadable" 400 invalid_request - "${direct[@]}" --header "${spoof%?????????}" "${token[@]}"
+	expect "a connection of one's own, from another address" 200 '"access_token"' tpp-tls "${direct[@]}" --interface 127.0.0.2 "${token[@]}"
+}
+
+clients=$work/sandbox/clients
+mkdir -p "$work/tls"
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=proxy -addext "subjectAltName=DNS:${auth%:*},DNS:${mtls%:*}" \
+	-keyout "$work/tls/server.key" -out "$work/tls/server.pem" 2>/dev/null
+cp "$work/tls/server.key" "$work/tls/server.pem.key" # where HAProxy looks
+"$FAPID" config validate --config fapid.yaml >/dev/null || fail "fapid.yaml is not valid"
+foreign_ca
+
+proxy=nginx
+start_fapid pem-escaped
+foreign_clients
+start_nginx
+until_works curl "${through[@]}" --fail "https://$auth/.well-known/openid-configuration"
+journey pem-escaped
+expect "an intermediate that only the client has is not handed on" 401 invalid_client foreign "${through[@]}" "${token[@]}"
+stop
+
+proxy=haproxy
+start_fapid rfc9440
+start_haproxy
+until_works curl "${through[@]}" --fail "https://$auth/.well-known/openid-configuration"
+journey rfc9440
+expect "an intermediate that only the client has is handed on" 200 '"access_token"' foreign "${through[@]}" "${token[@]}"
