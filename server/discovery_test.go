@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/fapid/fapid/server"
 	"github.com/fapid/fapid/server/servertest"
 )
 
@@ -100,5 +102,22 @@ func TestRealmsAreApart(t *testing.T) {
 	explained := s.Do(here.HTTP, http.MethodPost, here.Provider.Aliases["token_endpoint"], servertest.Form, "grant_type=client_credentials&client_id=nobody")
 	if _, ok := explained.JSON["error_uri"]; !ok {
 		t.Errorf("a sandbox realm does not explain itself: %s", explained)
+	}
+}
+
+// TestRealmClock: what is valid by one realm's clock has expired by another's.
+func TestRealmClock(t *testing.T) {
+	s := servertest.Start(t, func(config *server.Config) {
+		config.Realms["strict"].Clock = server.Offset(400 * 24 * time.Hour)
+	})
+	s.TPPIn("default", "tpp").Token()
+	late := s.TPPIn("strict", "late")
+	answer := s.Do(late.HTTP, http.MethodPost, late.Provider.Aliases["token_endpoint"], servertest.Form, "grant_type=client_credentials&client_id=late")
+	if answer.Status != http.StatusUnauthorized || answer.Error() != "invalid_client" {
+		t.Fatalf("a certificate that has expired by the realm's clock: %s", answer)
+	}
+	event := s.Explain(answer)
+	if check, failed := event.Failed(); !failed || check.Name != "certificate validity" {
+		t.Errorf("the trace says %+v", check)
 	}
 }

@@ -39,3 +39,27 @@ func (d *Duration) UnmarshalText(text []byte) error {
 }
 
 func (d Duration) std() time.Duration { return time.Duration(d) }
+
+// Offset is how far a realm's clock is off the machine's: "720h" ahead, "-24h"
+// behind.
+type Offset time.Duration
+
+// maxOffset keeps every date a realm can meet well inside what certificates and
+// tokens can express.
+const maxOffset = 10 * 365 * 24 * time.Hour
+
+// MarshalText writes the form that [Offset.UnmarshalText] reads.
+func (o Offset) MarshalText() ([]byte, error) { return []byte(Duration(o).String()), nil }
+
+// UnmarshalText reads a length of time with units and an optional sign.
+func (o *Offset) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a length of time such as 720h or -24h", text)
+	}
+	if parsed.Abs() > maxOffset {
+		return fmt.Errorf("%s is more than ten years", text)
+	}
+	*o = Offset(parsed)
+	return nil
+}

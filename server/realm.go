@@ -45,7 +45,7 @@ type realm struct {
 // openRealm loads a realm from the store and installs its features.
 func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 	config := s.config.Realms[name]
-	r := &realm{name: name, config: config, now: s.options.Now, policies: map[string]*oauth.Policy{}, sandboxed: s.options.AllowTestKeys}
+	r := &realm{name: name, config: config, now: s.clock(config.Clock), policies: map[string]*oauth.Policy{}, sandboxed: s.options.AllowTestKeys}
 	for _, policy := range append([]string{config.Policy}, config.Policies...) {
 		row, ok := s.config.Policy(policy)
 		if !ok {

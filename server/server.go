@@ -105,7 +105,7 @@ func Open(ctx context.Context, config Config, options Options) (_ *Server, err e
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	if s.store, err = store.Open(s.path("fapid.db"), store.Options{Ephemeral: options.Ephemeral, Now: options.Now}); err != nil {
+	if s.store, err = store.Open(s.path("fapid.db"), store.Options{Ephemeral: options.Ephemeral, Now: s.slowestClock()}); err != nil {
 		return nil, err
 	}
 	masterKey, err := s.secret("master.key")
@@ -126,6 +126,24 @@ func Open(ctx context.Context, config Config, options Options) (_ *Server, err e
 		return nil, err
 	}
 	return s, s.openRealms(ctx)
+}
+
+// clock is the machine's clock with an offset.
+func (s *Server) clock(offset Offset) func() time.Time {
+	if offset == 0 {
+		return s.options.Now
+	}
+	return func() time.Time { return s.options.Now().Add(time.Duration(offset)) }
+}
+
+// slowestClock is the clock the store sweeps by: nothing may go before the realm
+// that is furthest behind has seen it expire.
+func (s *Server) slowestClock() func() time.Time {
+	var slowest Offset
+	for _, realm := range s.config.Realms {
+		slowest = min(slowest, realm.Clock)
+	}
+	return s.clock(slowest)
 }
 
 // openRealms builds the realms, the default one first.
