@@ -34,7 +34,7 @@ import (
 const (
 	childKind = "FAPID_BENCH_CHILD" // "fapid" or "floor"
 	childDir  = "FAPID_BENCH_DIR"   // of the bed
-	// profileDir is where the processes leave CPU profiles; empty for none.
+	// profileDir is where the processes leave CPU and memory profiles; empty for none.
 	profileDir = "FAPID_BENCH_PROFILE"
 )
 
@@ -220,7 +220,8 @@ func startChild(tb testing.TB, kind string, bed *bed) *child {
 	arguments := []string{"-test.run=^TestBenchChild$", "-test.timeout=30m"}
 	if dir := os.Getenv(profileDir); dir != "" {
 		name := strings.NewReplacer("/", "-", "Benchmark", "").Replace(tb.Name())
-		arguments = append(arguments, "-test.cpuprofile="+filepath.Join(dir, kind+"-"+name+".prof"), "-test.outputdir="+dir)
+		arguments = append(arguments, "-test.outputdir="+dir,
+			"-test.cpuprofile="+kind+"-"+name+".cpu", "-test.memprofile="+kind+"-"+name+".mem")
 	}
 	c := &child{tb: tb, run: exec.Command(os.Args[0], arguments...)}
 	c.run.Env = append(os.Environ(), childKind+"="+kind, childDir+"="+bed.dir)

@@ -30,6 +30,7 @@ type Bolt struct {
 	// Whoever leads has these to itself.
 	claims claimSet
 	stuck  bool // the engine could not end a transaction
+	crowd  int  // calls in the last commit
 
 	mu     sync.Mutex
 	idle   *sync.Cond // signalled when busy turns false

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -58,17 +59,25 @@ func (b *Bolt) Update(ctx context.Context, fn func(Tx) error) error {
 	return err
 }
 
+// gathering is how long a commit waits for company, after one that had some: it
+// halves what a claim costs under load, and a lone caller never waits.
+const gathering = 500 * time.Microsecond
+
 // lead commits everything that is waiting, self included, and hands the lead
 // to the first who has come in the meantime.
 func (b *Bolt) lead(self *call) {
 	// Whoever is ready to run gets a chance to join: costs a lone caller
 	// nothing, and makes the groups of many callers twice as large.
 	runtime.Gosched()
+	if b.crowd > 1 {
+		time.Sleep(gathering)
+	}
 
 	b.mu.Lock()
 	group := b.queue
 	b.queue = nil
 	b.mu.Unlock()
+	b.crowd = len(group)
 	defer b.dismiss(self, group)
 
 	err := b.Err()
