@@ -37,7 +37,7 @@ func replace(path string, content []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name()) // of no consequence once it is renamed
+	defer func() { _ = os.Remove(temporary.Name()) }() // of no consequence once it is renamed
 	if err := fill(temporary, content, mode); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func writeDir(dir string, files []file) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temporary) // of no consequence once it is renamed
+	defer func() { _ = os.RemoveAll(temporary) }() // of no consequence once it is renamed
 	for _, f := range files {
 		if err := replace(filepath.Join(temporary, f.name), f.content, f.mode); err != nil {
 			return err

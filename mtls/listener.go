@@ -149,7 +149,7 @@ func (l *Listener) run() {
 		// Out of file descriptors or a client gone before its turn: both pass.
 		//lint:ignore SA1019 net/http decides by Temporary too; nothing replaces it
 		if temporary, ok := err.(interface{ Temporary() bool }); !ok || !temporary.Temporary() {
-			l.end(err)
+			_ = l.end(err) // Accept answers with err
 			return
 		}
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
@@ -221,7 +221,7 @@ func (l *Listener) evict() time.Duration {
 func (l *Listener) handshake(p *pending) {
 	defer l.wait.Done()
 	conn := tls.Server(p, l.config)
-	p.SetDeadline(p.since.Add(l.limits.Timeout))
+	_ = p.SetDeadline(p.since.Add(l.limits.Timeout))
 	err := conn.HandshakeContext(context.Background())
 	l.leave(p)
 	if err != nil {
@@ -229,7 +229,7 @@ func (l *Listener) handshake(p *pending) {
 		p.Close()
 		return
 	}
-	p.SetDeadline(time.Time{})
+	_ = p.SetDeadline(time.Time{})
 	p.shaken, p.hello = true, nil // a hello would live as long as the connection
 	select {
 	case l.ready <- conn:

@@ -226,7 +226,7 @@ func (c *plainSpeaker) Write(b []byte) (int, error) {
 		c.hello = true
 		return c.Conn.Write(b)
 	}
-	c.Conn.Write([]byte{20, 3, 3, 0, 1, 1, 21, 3, 3, 0, 2, 2, 48}) // unknown_ca
+	_, _ = c.Conn.Write([]byte{20, 3, 3, 0, 1, 1, 21, 3, 3, 0, 2, 2, 48}) // unknown_ca
 	c.Close()
 	return len(b), nil
 }
@@ -238,7 +238,7 @@ func TestPlainAlert(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	tls.Client(&plainSpeaker{Conn: conn}, &tls.Config{RootCAs: s.roots, ServerName: "localhost"}).Handshake()
+	_ = tls.Client(&plainSpeaker{Conn: conn}, &tls.Config{RootCAs: s.roots, ServerName: "localhost"}).Handshake()
 	s.failure(t, CauseUnknownCA)
 }
 
@@ -368,7 +368,7 @@ func TestCheckHost(t *testing.T) { // A14
 }
 
 func TestFromRequestWithoutConnContext(t *testing.T) {
-	r, _ := http.NewRequestWithContext(context.Background(), "GET", "/", nil)
+	r, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil)
 	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{newRoot(t, "x").cert}}
 	if p, err := FromRequest(r); p != nil || err == nil {
 		t.Error("a forgotten ConnContext goes unnoticed")

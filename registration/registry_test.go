@@ -54,7 +54,7 @@ func TestRegistrySurvivesReopening(t *testing.T) {
 	for i := range after {
 		was, is := *before[i], *after[i]
 		was.sealer, was.Certificate, is.sealer, is.Certificate = nil, nil, nil, nil
-		if !reflect.DeepEqual(was, is) {
+		if !reflect.DeepEqual(was, is) { //nolint:govet // errors in it would be the same values
 			t.Errorf("%s was\n%+v, is\n%+v", was.ID, was, is)
 		}
 	}

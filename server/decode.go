@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -70,7 +71,8 @@ func (d *decoder) parse(text string) (ast.Node, bool) {
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		origin, message := Origin{Name: d.file}, err.Error()
-		if positioned, ok := err.(yaml.Error); ok {
+		var positioned yaml.Error
+		if errors.As(err, &positioned) {
 			origin, message = d.at(positioned.GetToken()), positioned.GetMessage()
 		}
 		d.loader.refuse(origin, "", "not YAML: %s", message)

@@ -58,7 +58,9 @@ func TestRevocationSurvivesRestart(t *testing.T) {
 	s := servertest.Start(t)
 	tpp := s.TPP("tpp")
 	dead, alive := tpp.Token(), tpp.Token()
-	tpp.Post("revocation_endpoint", map[string][]string{"token": {dead}})
+	if answer := tpp.Post("revocation_endpoint", map[string][]string{"token": {dead}}); answer.Status != http.StatusOK {
+		t.Fatalf("revocation: %s", answer)
+	}
 	s.Restart()
 	tpp.Connect()
 	if answer := tpp.Bank(dead); answer.Status != http.StatusUnauthorized {

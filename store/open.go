@@ -149,7 +149,7 @@ func create(path string) error {
 	}
 	name := file.Name()
 	_ = file.Close()
-	defer os.Remove(name)
+	defer func() { _ = os.Remove(name) }() // gone where it was renamed
 
 	db, err := openEngine(name, bbolt.Options{})
 	if err != nil {
@@ -188,7 +188,7 @@ func syncFolder(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
+	defer func() { _ = folder.Close() }()
 	if err := folder.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("sync folder %s: %w", dir, err)
 	}

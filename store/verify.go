@@ -30,12 +30,12 @@ func verify(path string) (err error) {
 	if err != nil {
 		return verifyProblem(path, err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	file, err := os.Open(path)
 	if err != nil {
 		return openProblem(path, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	return db.View(func(tx *bbolt.Tx) error {
 		v := verifier{file: file, pageBytes: int64(db.Info().PageSize)}
 		v.pages = uint64(tx.Size() / v.pageBytes)

@@ -42,7 +42,7 @@ func (e *examination) fetchDocuments(ctx context.Context) {
 }
 
 func (d *document) fetch(ctx context.Context, p prober, h *host) {
-	r, err := http.NewRequest(http.MethodGet, d.url, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, nil)
 	if err != nil {
 		d.problem = err.Error()
 		return

@@ -117,7 +117,7 @@ func (s *fakeServer) serve(t *testing.T) {
 		if !slices.Contains(config.NextProtos, "h2") {
 			server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
 		}
-		go server.ServeTLS(listener, "", "")
+		go func() { _ = server.ServeTLS(listener, "", "") }()
 		t.Cleanup(func() { server.Close() })
 	}
 }

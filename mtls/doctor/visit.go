@@ -178,7 +178,7 @@ func (e *examination) trySuites(ctx context.Context, h *host) {
 
 // emptyTokenRequest sends what no server can grant, to see how it refuses.
 func (e *examination) emptyTokenRequest(ctx context.Context, h *host, o offer) *exchange {
-	r, err := http.NewRequest(http.MethodPost, h.token, strings.NewReader(""))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.token, strings.NewReader(""))
 	if err != nil {
 		return &exchange{handshake: handshake{err: fmt.Errorf("token endpoint: %w", err)}}
 	}

@@ -113,7 +113,7 @@ func (r *Request) issuer() string {
 
 // panicked turns a panic into a server_error; the reason stays in the trace.
 func (ro *Router) panicked(w http.ResponseWriter, r *Request, fault any) {
-	if fault == http.ErrAbortHandler {
+	if fault == http.ErrAbortHandler { //nolint:errorlint // a panic's value, which net/http compares so too
 		panic(fault)
 	}
 	err := oauth.ServerError().Because("panic: %v", fault)

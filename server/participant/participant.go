@@ -108,7 +108,7 @@ func (p *Participant) Save(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	metadata, err := json.MarshalIndent(file{p.Metadata, p.Secret}, "", "  ")
+	metadata, err := json.MarshalIndent(file{p.Metadata, p.Secret}, "", "  ") //nolint:gosec // the secret belongs into this file, 0600
 	if err != nil {
 		return fmt.Errorf("client.json: %w", err)
 	}
