@@ -27,6 +27,7 @@ type realm struct {
 	name   string
 	config *Realm
 	now    func() time.Time
+	log    *slog.Logger
 
 	clients *registration.Registry
 	keys    *token.Keyring
@@ -45,7 +46,7 @@ type realm struct {
 // openRealm loads a realm from the store and installs its features.
 func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 	config := s.config.Realms[name]
-	r := &realm{name: name, config: config, now: s.clock(config.Clock), policies: map[string]*oauth.Policy{}, sandboxed: s.options.AllowTestKeys}
+	r := &realm{name: name, config: config, now: s.clock(config.Clock), log: s.options.Log, policies: map[string]*oauth.Policy{}, sandboxed: s.options.AllowTestKeys}
 	for _, policy := range append([]string{config.Policy}, config.Policies...) {
 		row, ok := s.config.Policy(policy)
 		if !ok {
@@ -222,11 +223,11 @@ func (r *realm) refresh() {
 		r.caStamps = now
 		trust, err := r.buildTrust()
 		if err != nil {
-			slog.Error("a changed CA file was not taken up; the old CAs stay trusted", "realm", r.name, "error", err.Error())
+			r.log.Error("a changed CA file was not taken up; the old CAs stay trusted", "realm", r.name, "error", err.Error())
 			return
 		}
 		r.trust.Store(trust)
-		slog.Info("the trusted CAs were read again", "realm", r.name)
+		r.log.Info("the trusted CAs were read again", "realm", r.name)
 		return
 	}
 }

@@ -160,14 +160,14 @@ func (s *Server) maintain(ctx context.Context) {
 
 func (s *Server) everyMinute(ctx context.Context) {
 	if _, err := s.store.Sweep(ctx); err != nil && ctx.Err() == nil {
-		slog.Error("expired records could not be deleted", "error", err.Error())
+		s.options.Log.Error("expired records could not be deleted", "error", err.Error())
 	}
 	for name, r := range s.realms {
 		if err := r.keys.Refresh(ctx); err != nil && ctx.Err() == nil {
-			slog.Error("signing keys could not be read", "realm", name, "error", err.Error())
+			s.options.Log.Error("signing keys could not be read", "realm", name, "error", err.Error())
 		}
 	}
 	if err := s.renewServerCertificates(ctx); err != nil && ctx.Err() == nil {
-		slog.Error("server certificates could not be renewed", "error", err.Error())
+		s.options.Log.Error("server certificates could not be renewed", "error", err.Error())
 	}
 }

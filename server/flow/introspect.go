@@ -103,8 +103,8 @@ func (i *Introspect) examine(ctx context.Context, presented string, identity cli
 }
 
 // mayIntrospect: a token is the business of the API it is meant for and of the
-// client it was issued to. That client must hold what the token is bound to: on
-// a connection with another certificate its token is not active.
+// client it was issued to. That client must hold what the token is bound to:
+// without the certificate, or with another, its token is not active.
 func mayIntrospect(claims *token.Claims, identity clientauth.Identity, event *oauth.Event) bool {
 	caller := identity.Client.ID
 	if claims.Audience.Has(caller) {
@@ -115,9 +115,15 @@ func mayIntrospect(claims *token.Claims, identity clientauth.Identity, event *oa
 		event.Fail("introspection audience", "a caller named in aud, or the token's own client", caller, "introspect with the client of the API the token is meant for")
 		return false
 	}
-	if bound := claims.Confirmation; bound != nil && identity.Certificate != nil && identity.Certificate.Thumbprint != bound.CertificateThumbprint {
-		event.Fail("token binding", bound.CertificateThumbprint, identity.Certificate.Thumbprint, "use the certificate the token was issued to")
-		return false
+	if bound := claims.Confirmation; bound != nil {
+		held := "no client certificate"
+		if identity.Certificate != nil {
+			held = identity.Certificate.Thumbprint
+		}
+		if held != bound.CertificateThumbprint {
+			event.Fail("token binding", bound.CertificateThumbprint, held, "use the certificate the token was issued to, at the address in mtls_endpoint_aliases")
+			return false
+		}
 	}
 	event.Pass("introspection audience", claims.ClientID, caller)
 	return true

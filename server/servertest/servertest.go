@@ -43,6 +43,7 @@ type Server struct {
 	Log *Log
 
 	config  server.Config
+	options server.Options
 	stop    context.CancelFunc
 	stopped chan error
 }
@@ -104,8 +105,44 @@ func Start(t testing.TB, change ...func(*server.Config)) *Server {
 // on it later.
 func StartIn(t testing.TB, dir string, change ...func(*server.Config)) *Server {
 	t.Helper()
+	return StartWith(t, dir, func(*server.Options) {}, change...)
+}
+
+// StartWith is StartIn with options adapted too.
+func StartWith(t testing.TB, dir string, options func(*server.Options), change ...func(*server.Config)) *Server {
+	t.Helper()
+	s, err := prepare(t, dir, options, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Refused gives the error a server does not start with.
+func Refused(t testing.TB, change ...func(*server.Config)) error {
+	t.Helper()
+	s, err := prepare(t, t.TempDir(), func(*server.Options) {}, change)
+	if err != nil {
+		return err
+	}
+	opened, err := server.Open(context.Background(), s.config, s.options)
+	if err != nil {
+		return err
+	}
+	return opened.Close()
+}
+
+func prepare(t testing.TB, dir string, options func(*server.Options), change []func(*server.Config)) (*Server, error) {
+	t.Helper()
 	s := &Server{T: t, Dir: dir, Clock: &Clock{}, Log: &Log{}}
-	config := server.Config{Dir: dir, Realms: map[string]*server.Realm{
+	s.options = server.Options{
+		Version: "test", AllowTestKeys: true, OpenOperator: true, Now: s.Clock.Now, GenerateKey: signingKeys(),
+		Log: slog.New(slog.NewJSONHandler(s.Log, nil)),
+	}
+	options(&s.options)
+	s.config = server.Config{Dir: dir, Realms: map[string]*server.Realm{
 		"default": {
 			Sandbox: true, Policy: "sandbox", Policies: []string{"fapi2", "fapi1-advanced", "oauth2"},
 			Scopes: []string{"openid", "accounts", "payments", "directory:software"}, Trust: server.Trust{SandboxCA: true},
@@ -113,29 +150,24 @@ func StartIn(t testing.TB, dir string, change ...func(*server.Config)) *Server {
 		},
 		"strict": {Policy: "fapi2", Scopes: []string{"accounts"}, Trust: server.Trust{SandboxCA: true}},
 	}}
-	for _, listener := range []*server.Listener{&config.Listeners.Standard, &config.Listeners.MTLS, &config.Listeners.Admin} {
+	listeners := &s.config.Listeners
+	for _, listener := range []*server.Listener{&listeners.Standard, &listeners.MTLS, &listeners.Admin} {
 		listener.Address = "localhost:" + strconv.Itoa(freePort(t))
 	}
 	for _, adapt := range change {
-		adapt(&config)
+		adapt(&s.config)
 	}
-	if err := config.Complete(); err != nil {
-		t.Fatal(err)
+	if err := s.config.Complete(); err != nil {
+		return nil, err
 	}
-	s.config = config
-	s.Issuer, s.MTLS, s.Admin = config.Listeners.Standard.URL, config.Listeners.MTLS.URL, config.Listeners.Admin.URL
-	s.start()
-	t.Cleanup(s.Stop)
-	return s
+	s.Issuer, s.MTLS, s.Admin = listeners.Standard.URL, listeners.MTLS.URL, listeners.Admin.URL
+	return s, nil
 }
 
 func (s *Server) start() {
 	s.T.Helper()
 	var err error
-	s.Server, err = server.Open(context.Background(), s.config, server.Options{
-		Version: "test", AllowTestKeys: true, OpenOperator: true, Now: s.Clock.Now, GenerateKey: signingKeys(),
-		Log: slog.New(slog.NewJSONHandler(s.Log, nil)),
-	})
+	s.Server, err = server.Open(context.Background(), s.config, s.options)
 	if err != nil {
 		s.T.Fatal(err)
 	}
