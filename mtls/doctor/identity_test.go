@@ -33,12 +33,13 @@ func TestOwnCertificate(t *testing.T) {
 		cert  []*pem.Block
 		key   []*pem.Block
 		roots []*x509.Certificate
-		want  []string
+		want  []string // what is not fine
+		fine  string   // the end of a finding that is
 	}{
-		{name: "leaf and intermediate", cert: certificateBlocks(leaf, ca.issuing)},
-		{name: "everything up to the root", cert: certificateBlocks(leaf, ca.issuing, ca.root)},
-		{name: "self-signed", cert: certificateBlocks(selfSigned())},
-		{name: "issued by a root the tester trusts", cert: certificateBlocks(leaf), roots: []*x509.Certificate{ca.issuing}},
+		{name: "leaf and intermediate", cert: certificateBlocks(leaf, ca.issuing), fine: "2 certificates, the last issued by CN=Sandbox Root"},
+		{name: "everything up to the root", cert: certificateBlocks(leaf, ca.issuing, ca.root), fine: "3 certificates, up to the root (which need not be sent)"},
+		{name: "self-signed", cert: certificateBlocks(selfSigned()), fine: "self-signed: register it in jwks for self_signed_tls_client_auth"},
+		{name: "issued by a root the tester trusts", cert: certificateBlocks(leaf), roots: []*x509.Certificate{ca.issuing}, fine: "1 certificate, the last issued by CN=Sandbox Issuing"},
 		{name: "key in the certificate file", cert: append([]*pem.Block{goodKey}, certificateBlocks(leaf, ca.issuing)...), key: []*pem.Block{}},
 		{name: "PKCS #1 key", cert: certificateBlocks(leaf, ca.issuing), key: []*pem.Block{
 			{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(testkeys.RSA(4))},
@@ -92,7 +93,7 @@ func TestOwnCertificate(t *testing.T) {
 		{name: "weak key", cert: certificateBlocks(ca.client(t, weak, nil), ca.issuing), key: []*pem.Block{keyBlock(t, weak)}, want: []string{
 			"fail | certificate strength | RSA 1024, signed with SHA256-RSA",
 		}},
-		{name: "no subject", cert: issue(func(c *x509.Certificate) { c.RawSubject = []byte{0x30, 0} })},
+		{name: "no subject", cert: issue(func(c *x509.Certificate) { c.RawSubject = []byte{0x30, 0} }), fine: "empty; register a subject alternative name"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.key == nil {
@@ -111,7 +112,9 @@ func TestOwnCertificate(t *testing.T) {
 			}
 			stable := (&fakeServer{}).stable
 			var got, want []string
+			seen := test.fine == ""
 			for _, f := range r.Findings {
+				seen = seen || f.Status == OK && f.Found == test.fine
 				if f.On != OnCertificate || f.Status == OK {
 					continue
 				}
@@ -124,6 +127,9 @@ func TestOwnCertificate(t *testing.T) {
 				want = append(want, stable(line)) // a date in it may be START or END
 			}
 			wantLines(t, got, want...)
+			if !seen {
+				t.Errorf("no %q in %+v", test.fine, r.Findings)
+			}
 		})
 	}
 }

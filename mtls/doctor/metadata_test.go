@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net/http"
 	"strings"
@@ -72,14 +73,7 @@ func TestMetadata(t *testing.T) {
 		{name: "other content type", server: func(_ *testing.T, s *fakeServer) { s.contentType = "text/plain" }, want: []string{
 			`fail | discovery | metadata | openid-configuration: 11 members; oauth-authorization-server: 11 members; Content-Type "text/plain"`,
 		}},
-		{name: "documents that differ", server: func(t *testing.T, s *fakeServer) {
-			var reads atomic.Int32
-			members(func(s *fakeServer, _, aliases map[string]any) {
-				if reads.Add(1) == 2 {
-					aliases["userinfo_endpoint"] = "https://" + s.mtlsAddr + "/other"
-				}
-			})(t, s)
-		}, want: []string{
+		{name: "documents that differ", server: differing, want: []string{
 			"warn | discovery | metadata | openid-configuration: 11 members; oauth-authorization-server: 11 members; they differ in userinfo_endpoint",
 		}},
 		{name: "other issuer", server: members(func(_ *fakeServer, m, _ map[string]any) { m["issuer"] = "https://as.example" }), want: []string{
@@ -90,6 +84,42 @@ func TestMetadata(t *testing.T) {
 		}},
 		{name: "issuer with a path", server: func(_ *testing.T, s *fakeServer) { s.path = "/tenant/1" }},
 	})
+}
+
+func TestMetadataFixes(t *testing.T) {
+	t.Parallel()
+	noCertificate := func(opt *Options) { opt.CertFile, opt.KeyFile = "", "" }
+	for want, server := range map[string]func(*testing.T, *fakeServer){
+		"Give the issuer's URL":                        answering(404, "text/plain", ""),
+		"Add token_endpoint":                           answering(200, "application/json", "{}"),
+		"give yours with --cert and --key":             func(_ *testing.T, s *fakeServer) { s.standard.ClientAuth = tls.RequireAnyClientCert },
+		"say the same; clients read one or the other.": differing,
+	} {
+		s := goodServer(t)
+		server(t, s)
+		s.serve(t)
+		if fix := findingNamed(t, s.examine(t, noCertificate), OnDiscovery, "metadata").Fix; !strings.Contains(fix, want) {
+			t.Errorf("got %q, want %q", fix, want)
+		}
+	}
+
+	// With a certificate that the host refuses, the alert says what is wrong.
+	s := goodServer(t)
+	s.standard.ClientAuth, s.standard.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+	s.serve(t)
+	if fix := findingNamed(t, s.examine(t, nil), OnDiscovery, "metadata").Fix; !strings.Contains(fix, "does not trust the issuer") {
+		t.Errorf("refused certificate: %q", fix)
+	}
+}
+
+// differing gives one of the two documents another alias.
+func differing(t *testing.T, s *fakeServer) {
+	var reads atomic.Int32
+	members(func(s *fakeServer, _, aliases map[string]any) {
+		if reads.Add(1) == 2 {
+			aliases["userinfo_endpoint"] = "https://" + s.mtlsAddr + "/other"
+		}
+	})(t, s)
 }
 
 func TestOneDocumentIsEnough(t *testing.T) {
