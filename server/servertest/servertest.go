@@ -151,8 +151,9 @@ func prepare(t testing.TB, dir string, options func(*server.Options), change []f
 		"strict": {Policy: "fapi2", Scopes: []string{"accounts"}, Trust: server.Trust{SandboxCA: true}},
 	}}
 	listeners := &s.config.Listeners
-	for _, listener := range []*server.Listener{&listeners.Standard, &listeners.MTLS, &listeners.Admin} {
-		listener.Address = "localhost:" + strconv.Itoa(freePort(t))
+	ports := freePorts(t, 3)
+	for i, listener := range []*server.Listener{&listeners.Standard, &listeners.MTLS, &listeners.Admin} {
+		listener.Address = "localhost:" + strconv.Itoa(ports[i])
 	}
 	for _, adapt := range change {
 		adapt(&s.config)
@@ -224,14 +225,20 @@ func signingKeys() func(alg string) (crypto.Signer, error) {
 	}
 }
 
-func freePort(t testing.TB) int {
+// freePorts are ports nobody listens on now. They are held together, or the
+// system would give one out twice.
+func freePorts(t testing.TB, count int) []int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
+	ports := make([]int, count)
+	for i := range ports {
+		listener, err := net.Listen("tcp", "localhost:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = listener.Close() }()
+		ports[i] = listener.Addr().(*net.TCPAddr).Port
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port
+	return ports
 }
 
 // TPP is a client that is registered with the server.
