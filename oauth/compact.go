@@ -8,56 +8,41 @@ import (
 	"unicode/utf8"
 )
 
-// CheckCompact wants the one spelling that a compact JWS has (RFC 7515 sections
-// 2 and 7.1): three parts in base64url without padding, line breaks or stray
-// bits in the last character, and a header in UTF-8. Decoders let these pass and
-// verify what they encode again, so one signature would be good for many texts.
-func CheckCompact(compact string) error {
-	header, rest, first := strings.Cut(compact, ".")
-	payload, signature, second := strings.Cut(rest, ".")
-	if !first || !second {
-		return errors.New("it is no compact JWS")
-	}
-	for i, part := range [...]string{header, payload, signature} {
-		if !strictBase64URL(part) {
-			return fmt.Errorf("part %d of it is not base64url without padding", i+1)
-		}
-	}
-	var room [512]byte
-	text, err := base64.RawURLEncoding.AppendDecode(room[:0], []byte(header))
-	if err != nil || !utf8.Valid(text) {
-		return errors.New("its header is not UTF-8")
-	}
-	return nil
+// Compact is a compact JWS (RFC 7515 section 7.1) taken apart. Nothing of it is
+// verified yet; [VerifySignature] does that.
+type Compact struct {
+	Signed    string // header and payload as they were signed
+	Header    []byte // JSON, UTF-8
+	Payload   []byte
+	Signature []byte
 }
 
-// strictBase64URL reports whether text is what an encoder writes. Two characters
-// carry four bits too many, three carry two; an encoder leaves them zero.
-func strictBase64URL(text string) bool {
-	var value byte
-	for i := range len(text) {
-		switch c := text[i]; {
-		case 'A' <= c && c <= 'Z':
-			value = c - 'A'
-		case 'a' <= c && c <= 'z':
-			value = c - 'a' + 26
-		case '0' <= c && c <= '9':
-			value = c - '0' + 52
-		case c == '-':
-			value = 62
-		case c == '_':
-			value = 63
-		default:
-			return false
+// ParseCompact takes a compact JWS apart. It wants the one spelling that there
+// is (RFC 7515 section 2): three parts in base64url without padding, line breaks
+// or stray bits in the last character. Lenient decoders let these pass, so that
+// one signature is good for many texts.
+func ParseCompact(text string) (c Compact, err error) {
+	header, rest, first := strings.Cut(text, ".")
+	payload, signature, second := strings.Cut(rest, ".")
+	if !first || !second {
+		return c, errors.New("it is no compact JWS")
+	}
+	c.Signed = text[:len(header)+1+len(payload)]
+	for i, part := range [...]struct {
+		text string
+		into *[]byte
+	}{{header, &c.Header}, {payload, &c.Payload}, {signature, &c.Signature}} {
+		// The decoder skips line breaks.
+		*part.into, err = spelling.DecodeString(part.text)
+		if err != nil || strings.IndexByte(part.text, '\n') >= 0 || strings.IndexByte(part.text, '\r') >= 0 {
+			return Compact{}, fmt.Errorf("part %d of it is not base64url without padding", i+1)
 		}
 	}
-	switch len(text) % 4 {
-	case 1:
-		return false
-	case 2:
-		return value&0x0f == 0
-	case 3:
-		return value&0x03 == 0
+	if !utf8.Valid(c.Header) {
+		return Compact{}, errors.New("its header is not UTF-8")
 	}
-	return true
+	return c, nil
 }
+
+// spelling refuses stray bits in the last character.
+var spelling = base64.RawURLEncoding.Strict()

@@ -3,7 +3,6 @@ package clientauth
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-jose/go-jose/v4"
 	strict "github.com/go-jose/go-jose/v4/json"
 
 	"github.com/fapid/fapid/oauth"
@@ -45,7 +43,7 @@ type assertionClaims struct {
 // byPrivateKeyJWT is private_key_jwt: an assertion signed with a key from the
 // client's JWKS.
 func (a *Authenticator) byPrivateKeyJWT(ctx context.Context, client *registration.Client, attempt *Attempt) error {
-	return a.byAssertion(ctx, client, attempt, func(header jose.Header) ([]any, error) {
+	return a.byAssertion(ctx, client, attempt, func(header *assertionHeader) ([]any, error) {
 		keys, err := client.Keys.Find(ctx, header.KeyID, header.Algorithm)
 		if err != nil {
 			return nil, err
@@ -60,7 +58,7 @@ func (a *Authenticator) byPrivateKeyJWT(ctx context.Context, client *registratio
 
 // bySecretJWT is client_secret_jwt: an assertion keyed with the client secret.
 func (a *Authenticator) bySecretJWT(ctx context.Context, client *registration.Client, attempt *Attempt) error {
-	return a.byAssertion(ctx, client, attempt, func(jose.Header) ([]any, error) {
+	return a.byAssertion(ctx, client, attempt, func(*assertionHeader) ([]any, error) {
 		key, err := client.SecretKey()
 		return []any{key}, err
 	})
@@ -69,13 +67,13 @@ func (a *Authenticator) bySecretJWT(ctx context.Context, client *registration.Cl
 // byAssertion verifies an assertion, in the order: form, header, key and
 // signature, claims, and last the one-time claim of its jti, so that a stranger
 // cannot spend anybody's.
-func (a *Authenticator) byAssertion(ctx context.Context, client *registration.Client, attempt *Attempt, find func(jose.Header) ([]any, error)) error {
-	jws, err := parseAssertion(attempt.Form.Get("client_assertion"))
+func (a *Authenticator) byAssertion(ctx context.Context, client *registration.Client, attempt *Attempt, find func(*assertionHeader) ([]any, error)) error {
+	read, err := attempt.readAssertion()
 	if err != nil {
 		attempt.Event.Fail("client assertion", "a compact JWS", err.Error(), "sign a JWT with "+strings.Join(client.AssertionAlgs, " or "))
 		return failed("malformed assertion: %w", err)
 	}
-	header := jws.Signatures[0].Protected
+	header := &read.header
 	if err := checkHeader(header, client.AssertionAlgs, attempt.Event); err != nil {
 		return err
 	}
@@ -84,51 +82,85 @@ func (a *Authenticator) byAssertion(ctx context.Context, client *registration.Cl
 		attempt.Event.Fail("client assertion key", "a registered key", "kid "+oauth.Clip(header.KeyID), err.Error())
 		return failed("key: %w", err)
 	}
-	payload, err := verifyAny(jws, keys)
-	if err != nil {
+	if !slices.ContainsFunc(keys, func(key any) bool {
+		return oauth.VerifySignature(header.Algorithm, key, read.Signed, read.Signature)
+	}) {
 		attempt.Event.Fail("client assertion signature", "a signature by a registered key", "one that does not verify", "sign with the private key whose public half is registered")
-		return failed("signature: %w", err)
+		return failed("the signature does not verify")
 	}
 	attempt.Event.Pass("client assertion signature", header.Algorithm, header.Algorithm)
-	var claims assertionClaims
-	if err := decodeClaims(payload, &claims); err != nil {
+	if err := read.claimsErr; err != nil {
 		attempt.Event.Fail("client assertion claims", "one JSON object", err.Error(), "send each claim once and with its type")
 		return failed("claims: %w", err)
 	}
-	if err := a.checkClaims(&claims, client, attempt); err != nil {
+	if err := a.checkClaims(&read.claims, client, attempt); err != nil {
 		return err
 	}
-	return a.spend(ctx, &claims, client, attempt.Event)
+	return a.spend(ctx, &read.claims, client, attempt.Event)
+}
+
+// assertion is a client assertion taken apart; nothing in it is to be believed
+// before its signature is verified.
+type assertion struct {
+	oauth.Compact
+	header    assertionHeader
+	claims    assertionClaims
+	claimsErr error
+}
+
+// assertionHeader is what is looked at in a JOSE header. Of the RawMessages it
+// counts only that they are there.
+type assertionHeader struct {
+	Algorithm string          `json:"alg"`
+	KeyID     string          `json:"kid"`
+	Type      json.RawMessage `json:"typ"`
+	Critical  json.RawMessage `json:"crit"`
+	Base64    json.RawMessage `json:"b64"`
+	Key       json.RawMessage `json:"jwk"`
+	KeySetURL json.RawMessage `json:"jku"`
+	ChainURL  json.RawMessage `json:"x5u"`
+}
+
+// readAssertion takes the request's assertion apart, once: who it claims to be
+// from is needed before its signature can be verified, the claims are afterwards.
+func (attempt *Attempt) readAssertion() (*assertion, error) {
+	if attempt.assertion != nil {
+		return attempt.assertion, nil
+	}
+	read, err := parseAssertion(attempt.Form.Get("client_assertion"))
+	if err == nil {
+		attempt.assertion = read
+	}
+	return read, err
 }
 
 // parseAssertion reads one compact JWS and nothing else; sizes are capped
 // before anything is split or decoded.
-func parseAssertion(assertion string) (*jose.JSONWebSignature, error) {
+func parseAssertion(text string) (*assertion, error) {
 	switch {
-	case assertion == "":
+	case text == "":
 		return nil, errors.New("client_assertion is missing")
-	case len(assertion) > maxAssertion:
-		return nil, fmt.Errorf("it has %d bytes, at most %d are read", len(assertion), maxAssertion)
-	case strings.Count(assertion, ".") == 4:
+	case len(text) > maxAssertion:
+		return nil, fmt.Errorf("it has %d bytes, at most %d are read", len(text), maxAssertion)
+	case strings.Count(text, ".") == 4:
 		return nil, errors.New("it is encrypted (JWE)")
 	}
-	if err := oauth.CheckCompact(assertion); err != nil {
+	var read assertion
+	var err error
+	if read.Compact, err = oauth.ParseCompact(text); err != nil {
 		return nil, err
 	}
-	return jose.ParseSignedCompact(assertion, knownAlgs)
-}
-
-// knownAlgs are read; which of them are accepted is the policy's and the
-// registration's to say, with a reason. "none" is in no list.
-var knownAlgs = []jose.SignatureAlgorithm{
-	jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
-	jose.RS256, jose.RS384, jose.RS512, jose.HS256, jose.HS384, jose.HS512,
+	if err := strict.Unmarshal(read.Header, &read.header); err != nil {
+		return nil, fmt.Errorf("its header: %w", err)
+	}
+	read.claimsErr = decodeClaims(read.Payload, &read.claims)
+	return &read, nil
 }
 
 // checkHeader looks at what the header claims before any key is used. Key
 // references in it (jku, x5u, jwk, x5c) are never followed: the key is the
 // registered one (RFC 8725 section 3.10).
-func checkHeader(header jose.Header, algs []string, event *oauth.Event) error {
+func checkHeader(header *assertionHeader, algs []string, event *oauth.Event) error {
 	if !slices.Contains(algs, header.Algorithm) {
 		event.Fail("client assertion alg", strings.Join(algs, " or "), oauth.Clip(header.Algorithm), "sign with an algorithm the client is registered for")
 		return failed("alg %s is not allowed", header.Algorithm)
@@ -137,18 +169,15 @@ func checkHeader(header jose.Header, algs []string, event *oauth.Event) error {
 		event.Fail("client assertion kid", fmt.Sprintf("at most %d bytes", maxKeyID), fmt.Sprintf("%d bytes", len(header.KeyID)), "use the kid of the registered key")
 		return failed("kid is too long")
 	}
-	if value, given := header.ExtraHeaders[jose.HeaderType]; given {
-		typ, _ := value.(string)
-		if !assertionTyp(typ) {
-			event.Fail("client assertion typ", "JWT or client-authentication+jwt", oauth.Clip(typ), "this is another kind of JWT; make one for client authentication")
-			return failed("typ %q is another kind of JWT", typ)
-		}
+	if header.Type != nil && !assertionTyp(header.Type) {
+		event.Fail("client assertion typ", "JWT or client-authentication+jwt", oauth.Clip(string(header.Type)), "this is another kind of JWT; make one for client authentication")
+		return failed("typ %s is another kind of JWT", oauth.Clip(string(header.Type)))
 	}
-	if header.ExtraHeaders["crit"] != nil || header.ExtraHeaders["b64"] != nil {
+	if header.Critical != nil || header.Base64 != nil {
 		event.Fail("client assertion header", "no crit and no b64", "one of them", "leave them out: no extension is understood here (RFC 7515 section 4.1.11)")
 		return failed("the header uses an extension")
 	}
-	if header.JSONWebKey != nil || header.ExtraHeaders["jku"] != nil || header.ExtraHeaders["x5u"] != nil {
+	if header.Key != nil || header.KeySetURL != nil || header.ChainURL != nil {
 		event.Fail("client assertion header", "no jwk, jku or x5u", "one of them", "leave it out: the registered key is used")
 		return failed("the header brings its own key")
 	}
@@ -157,20 +186,13 @@ func checkHeader(header jose.Header, algs []string, event *oauth.Event) error {
 
 // assertionTyp accepts the generic type and the explicit one of
 // draft-ietf-oauth-rfc7523bis section 4, with or without "application/".
-func assertionTyp(typ string) bool {
+func assertionTyp(encoded []byte) bool {
+	var typ string
+	if err := strict.Unmarshal(encoded, &typ); err != nil {
+		return false
+	}
 	typ = strings.TrimPrefix(strings.ToLower(typ), "application/")
 	return typ == "jwt" || typ == "client-authentication+jwt"
-}
-
-// verifyAny tries the few candidate keys.
-func verifyAny(jws *jose.JSONWebSignature, keys []any) (payload []byte, err error) {
-	err = errors.New("no key to verify with")
-	for _, key := range keys {
-		if payload, err = jws.Verify(key); err == nil {
-			return payload, nil
-		}
-	}
-	return nil, err
 }
 
 // decodeClaims is strict about names, repetitions and, unlike the decoder, which
@@ -306,18 +328,10 @@ func assertionID(attempt *Attempt) (string, error) {
 	if id := attempt.Form.Get("client_id"); id != "" {
 		return id, nil // compared with iss and sub once the signature is verified
 	}
-	_, rest, _ := strings.Cut(attempt.Form.Get("client_assertion"), ".")
-	encoded, _, _ := strings.Cut(rest, ".")
-	var claims struct {
-		Subject string `json:"sub"`
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err == nil && len(payload) <= maxAssertion {
-		err = strict.Unmarshal(payload, &claims)
-	}
-	if err != nil || claims.Subject == "" {
+	read, err := attempt.readAssertion()
+	if err != nil || read.claims.Subject == "" {
 		attempt.Event.Fail("client assertion", "a JWT whose sub is the client_id", "none that could be read", "send client_id, or an assertion with iss and sub")
 		return "", failed("the assertion names no client")
 	}
-	return claims.Subject, nil
+	return read.claims.Subject, nil
 }

@@ -39,6 +39,8 @@ type Attempt struct {
 	// Endpoints are the addresses of the endpoint that is called.
 	Endpoints []string
 	Event     *oauth.Event
+
+	assertion *assertion // see readAssertion
 }
 
 // Identity is an authenticated client.

@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/crypto/cryptobyte"
@@ -33,6 +32,15 @@ type Key struct {
 
 	public  jose.JSONWebKey
 	headers map[string]string // typ to encoded JOSE header
+	// accessToken is the header of access tokens, not encoded.
+	accessToken string
+}
+
+// joseHeader is the header of what fapid signs, all of it.
+type joseHeader struct {
+	Algorithm string `json:"alg"`
+	KeyID     string `json:"kid"`
+	Type      string `json:"typ"`
 }
 
 // The typ header values of what fapid signs.
@@ -66,19 +74,21 @@ func NewKey(alg string, signer crypto.Signer) (*Key, error) {
 	public.KeyID = key.ID
 	key.public = public
 	for _, typ := range []string{TypeAccessToken, TypeIntrospection} {
-		header, err := json.Marshal(map[string]string{"alg": alg, "kid": key.ID, "typ": typ})
+		header, err := json.Marshal(joseHeader{Algorithm: alg, KeyID: key.ID, Type: typ})
 		if err != nil {
 			return nil, fmt.Errorf("signing key header: %w", err)
+		}
+		if typ == TypeAccessToken {
+			key.accessToken = string(header)
 		}
 		key.headers[typ] = base64.RawURLEncoding.EncodeToString(header)
 	}
 	return key, nil
 }
 
-// Sign makes the compact JWS (RFC 7515 section 7.1) of claims. What others have
-// signed is go-jose's business; signing, and verifying what was signed here, is
-// a few lines because they know the header beforehand: go-jose's signer costs a
-// third of an ES256 signature again, on every token.
+// Sign makes the compact JWS (RFC 7515 section 7.1) of claims. It is these few
+// lines because go-jose's signer costs a third of an ES256 signature again, on
+// every token.
 func (k *Key) Sign(typ string, claims any) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -137,18 +147,4 @@ func rawECDSA(der []byte) ([]byte, error) {
 	copy(raw[32-len(r):], r)
 	copy(raw[64-len(s):], s)
 	return raw, nil
-}
-
-// verifies reports whether signature is the key's over input.
-func (k *Key) verifies(input string, signature []byte) bool {
-	digest := sha256.Sum256([]byte(input))
-	switch public := k.public.Key.(type) {
-	case *ecdsa.PublicKey:
-		return len(signature) == 64 && ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
-	case *rsa.PublicKey:
-		return rsa.VerifyPSS(public, crypto.SHA256, digest[:], signature, pss) == nil
-	case ed25519.PublicKey:
-		return ed25519.Verify(public, []byte(input), signature)
-	}
-	return false
 }

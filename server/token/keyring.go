@@ -68,7 +68,7 @@ const publishMargin = 5 * time.Minute
 type keys struct {
 	active map[string]*Key // by alg
 	byID   map[string]*Key
-	// byHeader finds the key of an access token by its encoded header.
+	// byHeader finds the key of an access token by its JOSE header.
 	byHeader map[string]*Key
 	records  []KeyRecord // without the sealed halves
 	set      []byte      // the JWKS document
@@ -178,7 +178,7 @@ func (k *Keyring) load(ctx context.Context) error {
 			return fmt.Errorf("signing key %s of realm %s: %w", record.ID, k.config.Realm, err)
 		}
 		loaded.byID[record.ID] = key
-		loaded.byHeader[key.headers[TypeAccessToken]] = key
+		loaded.byHeader[key.accessToken] = key
 		if record.State == Active {
 			loaded.active[record.Alg] = key
 		}
@@ -223,7 +223,7 @@ func (k *Keyring) Active(alg string) *Key { return k.current.Load().active[alg] 
 // Find returns the published key with this kid, or nil.
 func (k *Keyring) Find(kid string) *Key { return k.current.Load().byID[kid] }
 
-// signed returns the published key whose access tokens have this encoded header,
+// signed returns the published key whose access tokens have this JOSE header,
 // or nil.
 func (k *Keyring) signed(header string) *Key { return k.current.Load().byHeader[header] }
 

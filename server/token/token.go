@@ -3,13 +3,10 @@ package token
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	strict "github.com/go-jose/go-jose/v4/json"
 
 	"github.com/fapid/fapid/oauth"
@@ -92,35 +89,27 @@ var ErrForeign = errors.New("not an access token of this issuer")
 // MaxToken is the most bytes a token may have; ours stay under two thousand.
 const MaxToken = 8 << 10
 
-var joseAlgs = []jose.SignatureAlgorithm{jose.ES256, jose.PS256, jose.EdDSA}
-
 // Parse checks form, type, key and signature of an access token and returns its
 // claims, whether or not they still hold. The error says what was wrong.
 func (i *Issuer) Parse(compact string) (*Claims, error) {
 	if len(compact) > MaxToken {
 		return nil, fmt.Errorf("%w: it has %d bytes, ours have at most %d", ErrForeign, len(compact), MaxToken)
 	}
-	if err := oauth.CheckCompact(compact); err != nil {
+	jws, err := oauth.ParseCompact(compact)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
 	}
 	// The header is compared as a text with those that are written here: it
 	// fixes key, algorithm and type, and nothing of it is obeyed.
-	header, rest, _ := strings.Cut(compact, ".")
-	key := i.Keys.signed(header)
+	key := i.Keys.signed(string(jws.Header))
 	if key == nil {
-		return nil, fmt.Errorf("%w: %s", ErrForeign, i.foreign(compact))
+		return nil, fmt.Errorf("%w: %s", ErrForeign, i.foreign(jws.Header))
 	}
-	encoded, encodedSignature, _ := strings.Cut(rest, ".")
-	signature, err := base64.RawURLEncoding.DecodeString(encodedSignature)
-	if err != nil || !key.verifies(compact[:len(header)+1+len(encoded)], signature) {
+	if !oauth.VerifySignature(key.Alg, key.public.Key, jws.Signed, jws.Signature) {
 		return nil, fmt.Errorf("%w: the signature does not verify", ErrForeign)
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
-	}
 	var claims Claims
-	if err := strict.Unmarshal(payload, &claims); err != nil {
+	if err := strict.Unmarshal(jws.Payload, &claims); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
 	}
 	if claims.Issuer != i.ID {
@@ -131,14 +120,13 @@ func (i *Issuer) Parse(compact string) (*Claims, error) {
 
 // foreign says what keeps the header of a JWS from being one of an access token
 // of this issuer.
-func (i *Issuer) foreign(compact string) string {
-	jws, err := jose.ParseSignedCompact(compact, joseAlgs)
-	if err != nil {
-		return err.Error()
+func (i *Issuer) foreign(text []byte) string {
+	var header joseHeader
+	if err := strict.Unmarshal(text, &header); err != nil {
+		return "its header: " + err.Error()
 	}
-	header := jws.Signatures[0].Protected
-	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != TypeAccessToken {
-		return fmt.Sprintf("its typ is %q, not %s", oauth.Clip(typ), TypeAccessToken)
+	if header.Type != TypeAccessToken {
+		return fmt.Sprintf("its typ is %q, not %s", oauth.Clip(header.Type), TypeAccessToken)
 	}
 	key := i.Keys.Find(header.KeyID)
 	if key == nil {
