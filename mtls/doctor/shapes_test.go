@@ -290,6 +290,17 @@ func TestTLS13NotPreferred(t *testing.T) {
 	}
 }
 
+func TestTLS13Only(t *testing.T) {
+	t.Parallel()
+	h := &host{visit: visit{
+		hello:    handshake{chosen: true, version: tls.VersionTLS13},
+		versions: map[uint16]handshake{tls.VersionTLS13: {chosen: true}},
+	}}
+	if f := new(examination).judgeVersions(h)[1]; f.Status != OK || f.Found != "TLS 1.3 only" {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestSuiteWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	h := &host{visit: visit{suites: []suiteProbe{
