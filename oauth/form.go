@@ -41,10 +41,10 @@ func ParseForm(body string) (Form, error) {
 		}
 		value, err = decodeFormText(value)
 		if err != nil {
-			return nil, InvalidRequest("a parameter value is malformed").Because("parameter %s: %w", Clip(name), err)
+			return nil, InvalidRequest("a parameter value is malformed").Because("parameter %s: %w", brief(name), err)
 		}
 		if form.given(name) {
-			return nil, InvalidRequest("parameter %s is given more than once", Clip(name))
+			return nil, InvalidRequest("parameter %s is given more than once", brief(name))
 		}
 		if len(body) > longForm {
 			name, value = strings.Clone(name), strings.Clone(value)
@@ -52,6 +52,15 @@ func ParseForm(body string) (Form, error) {
 		form = append(form, Parameter{name, value})
 	}
 	return form, nil
+}
+
+// brief cuts a parameter's name to what a refusal may repeat of it: the longest
+// registered one has 36 bytes, and an error must stay small.
+func brief(name string) string {
+	if len(name) <= 40 {
+		return name
+	}
+	return name[:40] + "..."
 }
 
 func decodeFormText(text string) (string, error) {
