@@ -25,7 +25,8 @@ func certCommand(open Opener) *cobra.Command {
 		Long: `Cert works with the CA that the server keeps. A revocation is in force for the
 very next request, also on connections that are open.
 
-Profiles of certificates:
+Profiles of certificates, and the attributes a subject must have, in the order
+of the certificate; --subject is written the other way round:
 ` + profileList(),
 		Example: `  fapid cert issue --subject 'CN=tpp,O=Example,C=GB' --out certs
   fapid cert sign tpp.csr > tpp.pem

@@ -195,7 +195,7 @@ func readInput(command *cobra.Command, file string) ([]byte, error) {
 		text, err = os.ReadFile(file)
 	}
 	if err == nil && len(bytes.TrimSpace(text)) == 0 {
-		err = errors.New("there is nothing to read in " + file)
+		err = errors.New("there is nothing to read: the file or standard input is empty")
 	}
 	return text, err
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -83,10 +84,11 @@ func TestClientBodyIsChecked(t *testing.T) {
 			"Authorization", "Bearer "+operatorKey, "Content-Type", media).Code
 	}
 	for body, status := range map[string]int{
-		`{"client_id":"other"}`: http.StatusBadRequest,
-		`{"client_idd":"tpp"}`:  http.StatusBadRequest,
-		`not json`:              http.StatusBadRequest,
-		``:                      http.StatusBadRequest,
+		`{"client_id":"other","token_endpoint_auth_method":"tls_client_auth","tls_client_auth_san_dns":"a.example",` +
+			`"grant_types":["client_credentials"],"scope":"accounts"}`: http.StatusBadRequest,
+		`{"client_idd":"tpp"}`: http.StatusBadRequest,
+		`not json`:             http.StatusBadRequest,
+		``:                     http.StatusBadRequest,
 		`{"client_name":"` + strings.Repeat("x", 1<<17) + `"}`: http.StatusRequestEntityTooLarge,
 	} {
 		if got := put("application/json", body); got != status {
@@ -289,4 +291,17 @@ func parseLeaf(t *testing.T, text []byte) *x509.Certificate {
 		t.Fatal(err)
 	}
 	return leaf
+}
+
+// A request made by hand has its host in the URL only.
+func TestInProcessHost(t *testing.T) {
+	o := newOperated(t)
+	address := &url.URL{Scheme: "http", Host: host, Path: "/healthz"}
+	answer, err := InProcess(o.handler).RoundTrip((&http.Request{Method: http.MethodGet, URL: address, Header: http.Header{}}).WithContext(t.Context()))
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%+v, %v", answer, err)
+	}
+	if err := answer.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -219,6 +219,7 @@ func (o *Operator) issued(issued *certs.Issued) (*endpoint.Answer, error) {
 		Chain:  string(certs.CertificatePEM(issued.Chain...)),
 		Root:   string(certs.CertificatePEM(o.CA.Root())),
 	}
+	answer.Status = certs.StatusValid
 	if issued.Key != nil {
 		key, err := certs.KeyPEM(issued.Key)
 		if err != nil {

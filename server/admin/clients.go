@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -150,7 +151,14 @@ func (o *Operator) listKeys(_ context.Context, r *endpoint.Request) (*endpoint.A
 	if err != nil {
 		return nil, err
 	}
-	return jsonAnswer(http.StatusOK, KeyList{realm.Keys.Keys()})
+	return jsonAnswer(http.StatusOK, keysOf(realm))
+}
+
+// keysOf lists the keys by algorithm and state: active, next, retired.
+func keysOf(realm *Realm) KeyList {
+	return KeyList{slices.SortedFunc(slices.Values(realm.Keys.Keys()), func(a, b token.KeyRecord) int {
+		return cmp.Or(cmp.Compare(a.Alg, b.Alg), cmp.Compare(a.State, b.State), a.Created.Compare(b.Created))
+	})}
 }
 
 // rotateKeys makes the next key sign, of one algorithm or of all.
@@ -175,5 +183,5 @@ func (o *Operator) rotateKeys(ctx context.Context, r *endpoint.Request) (*endpoi
 			return nil, err
 		}
 	}
-	return jsonAnswer(http.StatusOK, KeyList{realm.Keys.Keys()})
+	return jsonAnswer(http.StatusOK, keysOf(realm))
 }

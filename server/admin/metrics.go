@@ -14,7 +14,8 @@ import (
 	"github.com/fapid/fapid/server/token"
 )
 
-// maxClients bounds the label client. Clients beyond it count as "other".
+// maxClients bounds the values of the label client; "" is one of them. Clients
+// beyond it count as "other".
 const maxClients = 200
 
 // Metrics counts what finished events say.
@@ -116,8 +117,8 @@ func outcome(event *oauth.Event) string {
 func (m *Metrics) find(key seriesKey) *series {
 	m.mu.RLock()
 	found := m.series[key]
-	if found == nil && key.client != "" && len(m.clients) >= maxClients && !m.clients[key.client] {
-		key.client = "other"
+	if found == nil {
+		key.client = m.clientLabel(key.client)
 		found = m.series[key]
 	}
 	m.mu.RUnlock()
@@ -126,22 +127,25 @@ func (m *Metrics) find(key seriesKey) *series {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if key.client != "" && key.client != "other" && !m.clients[key.client] {
-		if len(m.clients) >= maxClients {
-			key.client = "other"
-		} else {
-			key.client = strings.Clone(key.client) // not the request it was cut from
-			m.clients[key.client] = true
-		}
-	}
+	key.client = strings.Clone(m.clientLabel(key.client)) // not the request it was cut from
 	if found = m.series[key]; found == nil {
 		found = &series{
 			requests: m.requests.WithLabelValues(key.realm, key.endpoint, key.listener, key.outcome, key.client),
 			duration: m.durations.WithLabelValues(key.endpoint),
 		}
 		m.series[key] = found
+		m.clients[key.client] = true
 	}
 	return found
+}
+
+// clientLabel is the client itself as long as there are few. The caller holds
+// the lock.
+func (m *Metrics) clientLabel(client string) string {
+	if client == "" || m.clients[client] || len(m.clients) < maxClients {
+		return client
+	}
+	return "other"
 }
 
 // ObserveSigning records how long one signature took.

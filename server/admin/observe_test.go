@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,11 +103,31 @@ func TestMetricsAreBounded(t *testing.T) {
 		m.Observe(stranger)
 	}
 	requests := counted(t, registry, "fapid_requests_total")
-	if len(requests) != maxClients+2 || len(m.series) != maxClients+2 {
+	if len(requests) != maxClients+1 || len(m.series) != maxClients+1 {
 		t.Errorf("%d series, %d kept", len(requests), len(m.series))
 	}
-	if other := requests["client=other endpoint=token_endpoint listener=mtls outcome=ok realm=default"]; other != 4*maxClients {
+	if other := requests["client=other endpoint=token_endpoint listener=mtls outcome=ok realm=default"]; other != 2*(2*maxClients+1) {
 		t.Errorf("other: %v", other)
+	}
+}
+
+// New clients that arrive together do not get past the bound.
+func TestMetricsAreBoundedUnderConcurrency(t *testing.T) {
+	m := NewMetrics(prometheus.NewRegistry(), "v1")
+	var arriving sync.WaitGroup
+	start := make(chan struct{})
+	for i := range 4 * maxClients {
+		arriving.Go(func() {
+			event := good()
+			event.ClientID = fmt.Sprint("client-", i)
+			<-start
+			m.Observe(event)
+		})
+	}
+	close(start)
+	arriving.Wait()
+	if len(m.series) != maxClients+1 {
+		t.Errorf("%d clients, %d series", len(m.clients), len(m.series))
 	}
 }
 
@@ -115,7 +136,8 @@ func TestCertificateDays(t *testing.T) {
 	now := time.Now()
 	NewMetrics(registry, "v1").WatchCertificates(func() time.Time { return now }, func() []CertificateEnd {
 		return []CertificateEnd{
-			{"server", "rsa", now.Add(240 * time.Hour)}, {"server", "rsa", now.Add(48 * time.Hour)}, {"ca", "root", now.Add(-24 * time.Hour)},
+			{"server", "rsa", now.Add(240 * time.Hour)}, {"server", "rsa", now.Add(48 * time.Hour)}, {"server", "rsa", now.Add(96 * time.Hour)},
+			{"ca", "root", now.Add(-24 * time.Hour)},
 		}
 	})
 	days := counted(t, registry, "fapid_certificate_days_left")

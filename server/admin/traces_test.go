@@ -285,6 +285,9 @@ func TestHandshakeEvent(t *testing.T) {
 	if event.Status != 0 || event.Error != mtls.CauseVersion || event.Certificate != issued.Thumbprint || event.ID == "" {
 		t.Fatalf("%+v", event)
 	}
+	if failed, _ := event.Failed(); failed.Name != "TLS versions offered" || failed.Presented != "TLS 1.1" {
+		t.Errorf("the first failed check is %+v", failed)
+	}
 	text := textOf(explain(*event))
 	for _, part := range []string{"CN=tpp,O=Example,C=GB", "TLS 1.1", "Use TLS 1.2 or 1.3.", issued.Thumbprint, "127.0.0.1:4711"} {
 		if !strings.Contains(text, part) {
