@@ -293,6 +293,8 @@ func TestUnsafe(t *testing.T) {
 		"secrets written down":   {"policies: {a: {base: oauth2, token_endpoint_auth_methods: [client_secret_basic]}}\nrealms: {default: {policy: a, trust: {sandbox_ca: true}}}", nil},
 		"jwks_uri into loopback": {public + "realms: {default: {trust: {sandbox_ca: true}, jwks: {allow_private: [10.0.0.0/8, 127.0.0.1/32]}}}", []string{"fapid.yaml:2:82: realms.default.jwks.allow_private[1]: 127.0.0.1/32 is this machine, and other machines reach the server: their jwks_uri could ask what listens here only"}},
 		"jwks_uri here":          {"realms: {default: {trust: {sandbox_ca: true}, jwks: {allow_private: [127.0.0.1/32]}}}", nil},
+		"clock":                  {"realms: {default: {clock: -24h, trust: {sandbox_ca: true}}}", []string{"fapid.yaml:1:20: realms.default.clock: certificates and tokens that have expired would be taken again; only a realm with sandbox: true may have it"}},
+		"clock in a sandbox":     {"realms: {default: {clock: -24h, sandbox: true, trust: {sandbox_ca: true}}}", nil},
 		"known CA":               {"realms: {default: {trust: {cas: [good.pem, p256.pem]}}}", []string{`fapid.yaml:1:28: realms.default.trust.cas: the private key of "p256" is a public test key`}},
 		"known server keys": {"tls: {rsa: {certificate: rsa.pem, key: rsa.key}, ecdsa: {certificate: p256.pem, key: p256.key}}", []string{
 			`fapid.yaml:1:13: tls.rsa.certificate: the private key of "rsa" is a public test key`,

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -159,7 +160,7 @@ func (d *decoder) text(path string, node ast.Node, origin Origin, v reflect.Valu
 	default:
 		hint := ""
 		switch {
-		case bare(v.Type()) == reflect.TypeFor[Duration]():
+		case bare(v.Type()).ConvertibleTo(reflect.TypeFor[time.Duration]()):
 			hint = "; write a length of time with its unit, such as 90s, 10m or 1h30m"
 		case isScalar(node):
 			hint = fmt.Sprintf("; put it in quotes: %q", node.GetToken().Value)

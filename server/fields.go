@@ -154,8 +154,10 @@ func setText(v reflect.Value, text string) error {
 
 // textOf is the form that setText reads.
 func textOf(v reflect.Value) string {
-	if text, ok := v.Interface().(fmt.Stringer); ok {
-		return text.String()
+	if marshaler, ok := v.Interface().(encoding.TextMarshaler); ok {
+		if text, err := marshaler.MarshalText(); err == nil {
+			return string(text)
+		}
 	}
 	return v.String()
 }

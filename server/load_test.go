@@ -65,6 +65,8 @@ func TestLoadRefuses(t *testing.T) {
 		"time without unit":      {"policies:\n  x:\n    clock_skew: 30\n", "fapid.yaml:3:5: policies.x.clock_skew: expected text, not the number 30; write a length of time with its unit, such as 90s, 10m or 1h30m"},
 		"no time":                {"policies:\n  x:\n    clock_skew: soon\n", `fapid.yaml:3:5: policies.x.clock_skew: "soon" is not a length of time such as 90s, 10m or 1h30m`},
 		"negative time":          {"policies:\n  x:\n    clock_skew: -10s\n", "fapid.yaml:3:5: policies.x.clock_skew: -10s is not a positive length of time"},
+		"clock":                  {"realms:\n  a:\n    clock: tomorrow\n", `fapid.yaml:3:5: realms.a.clock: "tomorrow" is not a length of time such as 720h or -24h`},
+		"clock number":           {"realms:\n  a:\n    clock: 24\n", "fapid.yaml:3:5: realms.a.clock: expected text, not the number 24; write a length of time with its unit, such as 90s, 10m or 1h30m"},
 		"address for prefix":     {"proxy:\n  trusted: [10.0.0.5]\n", `fapid.yaml:2:13: proxy.trusted[0]: "10.0.0.5" is not a prefix such as 10.0.0.5/32`},
 		"anchor":                 {"log: &a {level: info}\n", "fapid.yaml:1:6: plain YAML only: no anchors, aliases, merge keys, tags, directives or complex keys"},
 		"alias":                  {"log: *a\n", "fapid.yaml:1:6: plain YAML only: no anchors, aliases, merge keys, tags, directives or complex keys"},

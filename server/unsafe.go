@@ -19,6 +19,8 @@ import (
 //   - a sandbox realm that other machines reach, unless the operator's listener
 //     has a URL that they reach too: error_uri would lead them to themselves,
 //     and tell about the inside for nothing;
+//   - a clock that is off, outside a sandbox realm: what has expired would be
+//     taken again;
 //   - jwks_uri allowed into loopback while other machines reach the server: any
 //     client could make it ask what listens on this machine only;
 //   - a server certificate or a trusted CA whose private key is public.
@@ -30,6 +32,9 @@ func (c *Config) Unsafe() error {
 	for _, name := range sortedKeys(c.Realms) {
 		realm, at := c.Realms[name], join("realms", name)
 		k.secrets(realm)
+		if realm.Clock != 0 && !realm.Sandbox {
+			k.refuse(at+".clock", "certificates and tokens that have expired would be taken again; only a realm with sandbox: true may have it")
+		}
 		if !c.Listeners.Standard.local() || !c.Listeners.MTLS.local() {
 			k.publicRealm(at, realm)
 		}
