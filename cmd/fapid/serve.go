@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"time"
@@ -48,6 +51,9 @@ file, flags override both.`,
 func runServe(command *cobra.Command, file string, flags map[string]string) error {
 	started := time.Now()
 	config, err := server.Load(server.Source{File: file, Env: os.Environ(), Flags: flags})
+	if _, missing := os.Stat(file); errors.Is(missing, fs.ErrNotExist) {
+		return fmt.Errorf("there is no %s: name another file with --config (`fapid config schema` says what can be in one), or start a sandbox with `fapid dev`", file)
+	}
 	if err != nil {
 		return err
 	}

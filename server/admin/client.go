@@ -263,7 +263,7 @@ func (c *Client) Revoke(ctx context.Context, serial string, reason certs.Reason)
 // id, the newest failures.
 func (c *Client) Explain(ctx context.Context, id string, asJSON bool) ([]byte, error) {
 	if _, here := c.Transport.(inProcess); here {
-		return nil, errors.New("no server is running on this directory, and traces live in the memory of a running one")
+		return nil, errors.New("no server is running on this directory, and traces live in the memory of a running one: start it, and repeat the request")
 	}
 	accept, path := "text/plain", "/traces?failures=true"
 	if asJSON {
