@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -92,8 +93,9 @@ func saveOutput(ts *testscript.TestScript) {
 	ts.Check(os.WriteFile(ts.MkAbs("dev.err"), []byte(server.err.String()), 0o600))
 }
 
-// shutdown ends the script's server, which must succeed.
-func stopCommand(ts *testscript.TestScript, _ bool, _ []string) {
+// shutdown [DURATION] ends the script's server, which must succeed, and must have
+// used less of the processor's time than that, if it is given.
+func stopCommand(ts *testscript.TestScript, _ bool, args []string) {
 	at := serverOf(ts)
 	if *at == nil {
 		ts.Fatalf("no server is running")
@@ -101,6 +103,14 @@ func stopCommand(ts *testscript.TestScript, _ bool, _ []string) {
 	server := *at
 	*at = nil
 	ts.Check(server.stop())
+	if len(args) > 0 {
+		most, err := time.ParseDuration(args[0])
+		ts.Check(err)
+		state := server.command.ProcessState
+		if used := state.UserTime() + state.SystemTime(); used > most {
+			ts.Fatalf("the server used the processor for %v", used)
+		}
+	}
 	ts.Check(os.WriteFile(ts.MkAbs("dev.err"), []byte(server.err.String()), 0o600))
 }
 
