@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,15 +16,29 @@ import (
 	"github.com/fapid/fapid/server/endpoint"
 )
 
-// Limits of a connection: a tester's request takes milliseconds, so whoever
-// needs longer is slow on purpose.
+// Limits are how long a connection may take: a tester's request takes
+// milliseconds, so whoever needs longer is slow on purpose. Zero is the default.
+type Limits struct {
+	Handshake  time.Duration // 10 s
+	ReadHeader time.Duration // 5 s
+	Read       time.Duration // header and body, 15 s
+	Write      time.Duration // 30 s
+	Idle       time.Duration // between requests, 2 min
+}
+
+func (l Limits) filled() Limits {
+	return Limits{
+		Handshake:  cmp.Or(l.Handshake, 10*time.Second),
+		ReadHeader: cmp.Or(l.ReadHeader, 5*time.Second),
+		Read:       cmp.Or(l.Read, 15*time.Second),
+		Write:      cmp.Or(l.Write, 30*time.Second),
+		Idle:       cmp.Or(l.Idle, 2*time.Minute),
+	}
+}
+
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	writeTimeout      = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
-	drainTimeout      = 10 * time.Second
+	maxHeaderBytes = 64 << 10
+	drainTimeout   = 10 * time.Second
 )
 
 // Serve listens on all doors, calls started once they are open, and serves
@@ -69,7 +84,7 @@ func (s *Server) listenAll(ctx context.Context) (doors []door, err error) {
 			}
 		}
 	}()
-	listeners := s.config.Listeners
+	listeners, limits := s.config.Listeners, s.options.Limits.filled()
 	for _, at := range []struct {
 		config Listener
 		flag   string
@@ -85,19 +100,23 @@ func (s *Server) listenAll(ctx context.Context) (doors []door, err error) {
 		}
 		server := &http.Server{
 			Handler:           at.router,
-			ReadHeaderTimeout: readHeaderTimeout,
-			ReadTimeout:       readTimeout,
-			WriteTimeout:      writeTimeout,
-			IdleTimeout:       idleTimeout,
+			ReadHeaderTimeout: limits.ReadHeader,
+			ReadTimeout:       limits.Read,
+			WriteTimeout:      limits.Write,
+			IdleTimeout:       limits.Idle,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
+			// OPTIONS * is a request like any other: answered and recorded by us.
+			DisableGeneralOptionsHandler: true,
 		}
 		if at.router != s.admin {
 			config := mtls.ServerConfig(s.certs, at.router == s.mtls)
 			server.TLSConfig = config
 			server.ConnContext = mtls.ConnContext
 			for i, listener := range listeners {
-				listeners[i] = mtls.NewListener(listener, config, mtls.ListenerConfig{Failed: s.handshakeFailed(at.router.Listener)})
+				listeners[i] = mtls.NewListener(listener, config, mtls.ListenerConfig{
+					Timeout: limits.Handshake, Failed: s.handshakeFailed(at.router.Listener),
+				})
 			}
 		}
 		for _, listener := range listeners {

@@ -69,6 +69,8 @@ type Options struct {
 	// GenerateKey makes signing keys, or returns nil for one to be made fresh;
 	// nil makes them all fresh.
 	GenerateKey func(alg string) (crypto.Signer, error)
+	// Limits are how long connections may take.
+	Limits Limits
 	// Now is the clock; nil means the machine's.
 	Now func() time.Time
 	// Log receives one line a request; nil means slog's default.

@@ -25,6 +25,12 @@ func (ro *Router) write(w http.ResponseWriter, r *Request, route *Route, answer 
 	header.Set("Cache-Control", "no-store") // RFC 6749 section 5.1
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "no-referrer")
+	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+		// RFC 9112 section 6.1: a request with Transfer-Encoding may have had a
+		// Content-Length too, which net/http drops without a word, and then what
+		// follows on the connection may be smuggled.
+		header.Set("Connection", "close")
+	}
 	if route.Open {
 		header.Set("Access-Control-Allow-Origin", "*")
 	}
