@@ -17,7 +17,7 @@ import (
 )
 
 // tableFile is where the rows of the table are written; scripts/bench prints it.
-const tableFile = "FAPID_BENCH_TABLE"
+const tableFile = "BENCH_TABLE"
 
 // ratio is one case: requests to the server, and the same cryptography on the floor.
 type ratio struct {
