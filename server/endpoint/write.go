@@ -18,13 +18,21 @@ type errorBody struct {
 	URI         string `json:"error_uri,omitempty"`
 }
 
+// Headers of every answer. The values are shared by all of them: set another,
+// never change one in place.
+var (
+	noStore    = []string{"no-store"} // RFC 6749 section 5.1
+	noSniff    = []string{"nosniff"}
+	noReferrer = []string{"no-referrer"}
+)
+
 // write sends the answer or, if there is an error, the refusal. Nothing else in
 // the server writes to a client.
 func (ro *Router) write(w http.ResponseWriter, r *Request, route *Route, answer *Answer, err error) {
 	header := w.Header()
-	header.Set("Cache-Control", "no-store") // RFC 6749 section 5.1
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "no-referrer")
+	header["Cache-Control"] = noStore
+	header["X-Content-Type-Options"] = noSniff
+	header["Referrer-Policy"] = noReferrer
 	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
 		// RFC 9112 section 6.1: a request with Transfer-Encoding may have had a
 		// Content-Length too, which net/http drops without a word, and then what
