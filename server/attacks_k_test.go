@@ -136,8 +136,7 @@ func TestAttackK6(t *testing.T) {
 	})
 }
 
-func TestAttackK7(t *testing.T) {
-	t.Parallel()
+func TestAttackK7(t *testing.T) { // not parallel: it measures memory
 	s := servertest.Start(t)
 	tpp := s.TPP("jwt", servertest.JWT)
 	port := s.Issuer[strings.LastIndex(s.Issuer, ":"):]

@@ -163,8 +163,7 @@ func TestAttackL3(t *testing.T) {
 	}
 }
 
-func TestAttackL4(t *testing.T) {
-	t.Parallel()
+func TestAttackL4(t *testing.T) { // not parallel: it measures memory
 	s := hurried(t)
 	tpp := s.TPP("tpp", servertest.JWT)
 	var block strings.Builder
