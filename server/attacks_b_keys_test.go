@@ -105,6 +105,10 @@ func TestAttackB4(t *testing.T) {
 		rows = append(rows, forged{name, heading("kid", kid)})
 	}
 	refuseAll(t, s, inline, rows)
+	long := s.Explain(post(t, s, inline.HTTP, s.Issuer+"/token", withAssertion(doors("")[0].form(), heading("kid", strings.Repeat("a", 8<<10))(t, inline))))
+	if check, _ := long.Failed(); check.Name != "client assertion kid" {
+		t.Errorf("a kid of 8 KiB was looked up: %+v", check)
+	}
 	s.Clock.Move(time.Minute)
 	refuseAll(t, s, remote, rows)
 

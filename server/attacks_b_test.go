@@ -118,6 +118,13 @@ func TestAttackB1B2B3(t *testing.T) {
 		{"B3 ES256 with a P-384 key, unnamed", signing("ES256", "ES256", p384, "kid", nil)},
 	})
 
+	// An RSA key could verify RS256; the list of algorithms says no.
+	strong := s.TPP("ps256", servertest.JWT, withKeys(t, &testkeys.RSA(3).PublicKey, "rsa", ""))
+	refuseAll(t, s, strong, []forged{
+		{"B3 RS256 with a key for PS256", signing("RS256", "RS256", testkeys.RSA(3), "kid", "rsa")},
+		{"B3 PS384", signing("PS384", "PS384", testkeys.RSA(3), "kid", "rsa")},
+	})
+
 	// Plain OAuth 2 allows RS256, FAPI does not even register it.
 	plain := s.TPP("plain", servertest.JWT, servertest.Under("oauth2"), withKeys(t, &testkeys.RSA(3).PublicKey, "rsa", "RS256"))
 	acceptAll(t, s, plain, signing("RS256", "RS256", testkeys.RSA(3), "kid", "rsa"))

@@ -26,7 +26,7 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 const (
 	maxAssertion = 16 << 10
 	maxJTI       = 256
-	maxKeyID     = 256
+	maxKeyID     = 512 // as registration has it
 )
 
 // assertionClaims are the claims of a client assertion (RFC 7523 section 3).
