@@ -260,7 +260,10 @@ func TestFetcherMeetsFaults(t *testing.T) {
 				time.Sleep(100 * time.Millisecond)
 			}
 		}, "did not answer completely within 500ms"},
-		"silence":        {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "did not answer completely within 500ms"},
+		"silence": {func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			time.Sleep(100 * time.Millisecond) // an answer now could still be taken for one in time
+		}, "did not answer completely within 500ms"},
 		"HTML":           {answer(200, "text/html", []byte("<html>")), `answered with Content-Type "text/html", expected application/json`},
 		"text":           {answer(200, "text/plain", []byte("{}")), "expected application/json"},
 		"javascript":     {answer(200, "application/javascript", []byte("{}")), "expected application/json"},

@@ -235,7 +235,7 @@ func BenchmarkObserve(b *testing.B) {
 }
 
 func BenchmarkLogRefused(b *testing.B) {
-	observe := LogObserver(slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	observe := LogObserver(slog.New(slog.NewJSONHandler(io.Discard, nil))) //nolint:sloglint // the line is to be written
 	event := refused()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -244,7 +244,7 @@ func BenchmarkLogRefused(b *testing.B) {
 }
 
 func BenchmarkLog(b *testing.B) {
-	observe := LogObserver(slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	observe := LogObserver(slog.New(slog.NewJSONHandler(io.Discard, nil))) //nolint:sloglint // the line is to be written
 	event := good()
 	b.ReportAllocs()
 	for b.Loop() {
