@@ -193,7 +193,8 @@ func TestAttackA3(t *testing.T) {
 
 func TestAttackA5(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	s := servertest.Start(t, func(c *server.Config) { c.Realms["default"].Audience = "api" })
+	api := s.TPP("api", servertest.JWT)
 	for _, http2 := range []bool{false, true} {
 		tpp := s.TPP("tpp")
 		tpp.HTTP.Transport.(*http.Transport).ForceAttemptHTTP2 = http2
@@ -201,6 +202,13 @@ func TestAttackA5(t *testing.T) {
 		answer, _ := overSame(t, s, tpp.HTTP, form)
 		wantAnswer(t, answer, 200, "")
 		token, _ := answer.JSON["access_token"].(string)
+		report := func() string {
+			form := withAssertion(url.Values{"token": {token}}, claiming()(t, api))
+			return post(t, s, api.HTTP, s.Issuer+"/token/introspection", form).Body
+		}
+		if body := report(); !strings.HasPrefix(body, `{"active":true`) {
+			t.Errorf("before: %s", body)
+		}
 		if err := s.CA().Revoke(context.Background(), certs.SerialOf(tpp.Transport[0]), certs.ReasonKeyCompromise); err != nil {
 			t.Fatal(err)
 		}
@@ -215,9 +223,8 @@ func TestAttackA5(t *testing.T) {
 		tpp.Renew()
 		wantAnswer(t, callBank(t, s, tpp.HTTP, s.MTLS, token), 401, "invalid_token")
 		s.Restart()
-		introspected := post(t, s, tpp.HTTP, s.MTLS+"/token/introspection", url.Values{"client_id": {"tpp"}, "token": {token}})
-		if introspected.Body != `{"active":false}` {
-			t.Errorf("a token of a revoked certificate introspects as %s", introspected)
+		if body := report(); body != `{"active":false}` {
+			t.Errorf("a token of a revoked certificate introspects as %s", body)
 		}
 	}
 }

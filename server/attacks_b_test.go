@@ -262,6 +262,10 @@ func TestAttackB6B7(t *testing.T) {
 		{"B7 nothing", func(testing.TB, *servertest.TPP) string { return "" }},
 		{"B7 dots", func(testing.TB, *servertest.TPP) string { return ".." }},
 	})
+	jwe := post(t, s, tpp.HTTP, s.Issuer+"/token", withAssertion(doors("")[0].form("client_id", "jwt"), encrypted(t, claiming()(t, tpp), nil)))
+	if event := s.Explain(jwe); !strings.Contains(event.Reason, "encrypted") {
+		t.Errorf("of a JWE the trace says %q", event.Reason)
+	}
 	// A claim that is not understood is ignored (RFC 7519 section 4), also one
 	// whose name differs from a known one in case only.
 	acceptAll(t, s, tpp, claiming("AUD", "https://evil.example.com", "Iss", "evil", "nested", map[string]any{"a": []int{1}}))
