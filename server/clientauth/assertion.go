@@ -187,6 +187,9 @@ func checkHeader(header *assertionHeader, algs []string, event *oauth.Event) err
 // assertionTyp accepts the generic type and the explicit one of
 // draft-ietf-oauth-rfc7523bis section 4, with or without "application/".
 func assertionTyp(encoded []byte) bool {
+	if string(encoded) == `"JWT"` { // nearly all of them, without a decoder
+		return true
+	}
 	var typ string
 	if err := strict.Unmarshal(encoded, &typ); err != nil {
 		return false
@@ -226,31 +229,39 @@ func (a *Authenticator) checkClaims(claims *assertionClaims, client *registratio
 
 // checkAudience applies the policy's rule for aud.
 func (a *Authenticator) checkAudience(claims *assertionClaims, client *registration.Client, attempt *Attempt) error {
-	var one string
-	var several []string
-	if json.Unmarshal(claims.Audience, &one) != nil && json.Unmarshal(claims.Audience, &several) != nil {
-		one, several = "", nil
-	}
-	good, expected := false, "the string "+a.Issuer
-	switch client.Policy.AssertionAudience {
-	case oauth.AudienceIssuer:
-		good = one == a.Issuer
-	case oauth.AudienceEndpoints:
-		expected = a.Issuer + ", the token endpoint or the endpoint called"
-		if one != "" {
-			several = []string{one}
+	if !a.acceptsAudience(claims.Audience, client.Policy.AssertionAudience, attempt.Endpoints) {
+		expected := "the string " + a.Issuer
+		if client.Policy.AssertionAudience == oauth.AudienceEndpoints {
+			expected = a.Issuer + ", the token endpoint or the endpoint called"
 		}
-		good = slices.ContainsFunc(several, func(aud string) bool {
-			return aud == a.Issuer || slices.Contains(a.TokenEndpoints, aud) || slices.Contains(attempt.Endpoints, aud)
-		})
-	}
-	if !good {
 		presented := oauth.Clip(string(claims.Audience))
 		attempt.Event.Fail("client assertion aud", expected, presented, "set aud to the issuer exactly as discovery spells it, as a single string")
 		return oauth.InvalidClient("aud of the client assertion is not accepted").Because("aud is not accepted under policy %s", client.Policy.Name)
 	}
 	attempt.Event.Pass("client assertion aud", a.Issuer, a.Issuer)
 	return nil
+}
+
+// acceptsAudience reads an encoded aud, a string or an array of strings. Nearly
+// all are the issuer, which every rule accepts and which needs no decoder.
+func (a *Authenticator) acceptsAudience(encoded []byte, rule oauth.AudienceRule, endpoints []string) bool {
+	if n := len(encoded); n == len(a.Issuer)+2 && encoded[0] == '"' && string(encoded[1:n-1]) == a.Issuer {
+		return true
+	}
+	var one string
+	if json.Unmarshal(encoded, &one) == nil && one != "" {
+		return one == a.Issuer || rule == oauth.AudienceEndpoints && a.ownAddress(one, endpoints)
+	}
+	var several []string
+	if rule != oauth.AudienceEndpoints || json.Unmarshal(encoded, &several) != nil {
+		return false
+	}
+	return slices.ContainsFunc(several, func(aud string) bool { return aud == a.Issuer || a.ownAddress(aud, endpoints) })
+}
+
+// ownAddress reports whether aud is the token endpoint or the one called.
+func (a *Authenticator) ownAddress(aud string, endpoints []string) bool {
+	return slices.Contains(a.TokenEndpoints, aud) || slices.Contains(endpoints, aud)
 }
 
 // checkTimes judges exp, nbf and iat by the realm's clock and the policy's skew.
