@@ -149,6 +149,7 @@ func TestParseMetadataYAMLRefuses(t *testing.T) {
 		"infinity":      {"access_token_expiration: .inf\n", "only plain YAML values"},
 		"deep":          {"jwks: " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "\n", "nested deeper"},
 		"too long":      {"client_id: " + strings.Repeat("x", 64<<10), "longer than 65536 bytes"},
+		"long comment":  {"client_id: x\n# " + strings.Repeat("x", 64<<10), "longer than 65536 bytes"},
 		"invalid UTF-8": {"client_name: \"a\xffb\"\n", "not valid UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -94,6 +94,13 @@ func TestCheckSecret(t *testing.T) {
 	if bytes.Equal(client.secret.Hash, second.secret.Hash) {
 		t.Error("two clients with one secret have one hash")
 	}
+	if again := newCredential(client.sealer, client.ID, "verysecret"); bytes.Equal(client.secret.Hash, again.Hash) {
+		t.Error("the hash has no salt: it tells that a secret is back")
+	}
+	long := strings.Repeat("x", maxSecretBytes+1)
+	if newCredential(client.sealer, client.ID, long).matches(client.sealer, client.ID, long) {
+		t.Error("a secret longer than any that can be registered was hashed")
+	}
 	tls, _, err := registry.Put(t.Context(), tlsClient())
 	if err != nil || tls.CheckSecret("") || tls.CheckSecret("x") {
 		t.Errorf("a client without a secret: %v", err)

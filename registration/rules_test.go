@@ -180,7 +180,7 @@ func TestRedirectURIRules(t *testing.T) {
 		"http://[::ffff:127.0.0.1]/cb", "com.example.app:/cb", "javascript:alert(1)", "//tpp.example/cb", "/cb",
 		"https:tpp.example/cb", "https:///cb", "https://", "https://tpp.example/cb#", "https://tpp.example/cb#x",
 		"https://user@tpp.example/cb", "https://@tpp.example/cb", "https://a:b@tpp.example/cb", "https://*.tpp.example/cb",
-		"https://tpp.example/*", `https://tpp.example\@evil.example/cb`, "https://tpp.example/a b", " https://tpp.example/",
+		"https://tpp.example/*", `https://tpp.example\@evil.example/cb`, `https://tpp.example/a\b`, "https://tpp.example/a b", " https://tpp.example/",
 		"https://tpp.éxample/cb", "https://tpp.example:/cb", "https://tpp.example:99999999/cb", "https://tpp..example/cb",
 		"https://tpp.example%2fevil/cb", "https://0x7f000001/cb", "https://0177.0.0.1/cb", "https://127.1/cb", "https://1.2.3.4.5/cb",
 		"https://[fe80::1%25eth0]/cb", "https://[::1/cb",

@@ -51,7 +51,7 @@ func absoluteURI(value string) (*url.URL, error) {
 		}
 	}
 	u, err := url.Parse(value)
-	if err != nil || u.Scheme == "" || u.Opaque != "" || u.Host == "" {
+	if err != nil || u.Scheme == "" || u.Host == "" {
 		return nil, fmt.Errorf("%s is not an absolute URI with a host", shown)
 	}
 	authority, _, _ := strings.Cut(strings.TrimPrefix(value[len(u.Scheme):], "://"), "/")
