@@ -55,6 +55,9 @@ func (k *check) section(path string, v reflect.Value) {
 var names = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
 func (k *check) named(path string, v reflect.Value) {
+	if kindOf(v.Type().Elem()) != kindSection {
+		return // texts by a name: whose they are knows which names there are
+	}
 	for _, key := range v.MapKeys() {
 		at := join(path, key.String())
 		if !names.MatchString(key.String()) {
@@ -89,8 +92,8 @@ func (k *check) text(path string, f field, v reflect.Value) {
 		return
 	}
 	words, hint := set.words, ""
-	if set.elsewhere != "" {
-		words = slices.Sorted(slices.Values(append(sortedKeys(k.config.Policies), words...)))
+	if set.own != nil {
+		words = slices.Sorted(slices.Values(append(set.own(k.config), words...)))
 		hint = " (or " + set.elsewhere + ")"
 	}
 	if !slices.Contains(words, v.String()) {

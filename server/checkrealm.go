@@ -29,7 +29,7 @@ func (k *check) realms() {
 			issuers[realm.Issuer] = name
 		}
 		// Paths without the realm's name in them can be one realm's only.
-		if paths, ok := layouts[realm.Layout]; ok && !strings.Contains(paths["token_endpoint"], "{realm}") {
+		if layout, ok := k.config.layout(realm.Layout); ok && single(layout) {
 			if other, taken := alone[realm.Layout]; taken {
 				k.refuse(at+".layout", "layout %q has room for one realm, which is %s", realm.Layout, other)
 			}
@@ -39,6 +39,33 @@ func (k *check) realms() {
 		k.trust(at+".trust", realm.Trust)
 		k.fetch(at+".jwks", realm.JWKS)
 	}
+}
+
+// layout checks the paths of a layout of one's own.
+func (k *check) layout(name string, layout Layout) {
+	at := join("layouts", name)
+	if _, taken := layouts[name]; taken {
+		k.refuse(at, "is the name of a built-in layout; choose another")
+	}
+	known := sortedKeys(layouts["default"])
+	for _, endpoint := range sortedKeys(layout.Paths) {
+		path := join(at+".paths", endpoint)
+		if !slices.Contains(known, endpoint) {
+			k.refuse(path, "unknown endpoint; %s", suggest(endpoint, known))
+			continue
+		}
+		for one := range strings.FieldsSeq(layout.Paths[endpoint]) {
+			if !plainPath(one) {
+				k.refuse(path, "%q is not a path: start with /, without query, fragment and empty or dotted segments", one)
+			}
+		}
+	}
+}
+
+// plainPath reports whether a path can be matched as it is written.
+func plainPath(text string) bool {
+	plain := strings.NewReplacer("{realm}", "realm").Replace(text)
+	return strings.HasPrefix(plain, "/") && path.Clean(plain) == plain && !strings.ContainsAny(plain, "?#%{}\\;")
 }
 
 // issuer checks RFC 8414 section 2, and that the issuer's documents can be served.

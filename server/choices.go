@@ -14,17 +14,19 @@ type choice struct {
 	// elsewhere says where words of one's own are defined; empty if the set is
 	// closed.
 	elsewhere string
+	own       func(*Config) []string // those words; nil if the set is closed
 }
 
 var choices = map[string]choice{
-	"format":        {noun: "format", words: []string{mtls.FormatRFC9440, mtls.FormatPEMEscaped, mtls.FormatXFCC}},
-	"base":          {noun: "built-in policy", words: sortedKeys(policies)},
-	"policy":        {noun: "policy", words: sortedKeys(policies), elsewhere: "define it under policies"},
-	"layout":        {noun: "layout", words: sortedKeys(layouts)},
-	"level":         {noun: "log level", words: []string{"debug", "info", "warn", "error"}},
-	"audience":      {noun: "audience rule", words: []string{string(oauth.AudienceIssuer), string(oauth.AudienceEndpoints)}},
-	"token-alg":     {noun: "signing algorithm for tokens", words: token.Algs},
-	"assertion-alg": {noun: "signing algorithm for client assertions", words: []string{"PS256", "ES256", "EdDSA", "PS384", "PS512", "ES384", "ES512", "RS256"}},
+	"format":          {noun: "format", words: []string{mtls.FormatRFC9440, mtls.FormatPEMEscaped, mtls.FormatXFCC}},
+	"base":            {noun: "built-in policy", words: sortedKeys(policies)},
+	"policy":          {noun: "policy", words: sortedKeys(policies), elsewhere: "define it under policies", own: func(c *Config) []string { return sortedKeys(c.Policies) }},
+	"layout":          {noun: "layout", words: sortedKeys(layouts), elsewhere: "define it under layouts", own: func(c *Config) []string { return sortedKeys(c.Layouts) }},
+	"built-in layout": {noun: "built-in layout", words: sortedKeys(layouts)},
+	"level":           {noun: "log level", words: []string{"debug", "info", "warn", "error"}},
+	"audience":        {noun: "audience rule", words: []string{string(oauth.AudienceIssuer), string(oauth.AudienceEndpoints)}},
+	"token-alg":       {noun: "signing algorithm for tokens", words: token.Algs},
+	"assertion-alg":   {noun: "signing algorithm for client assertions", words: []string{"PS256", "ES256", "EdDSA", "PS384", "PS512", "ES384", "ES512", "RS256"}},
 	"method": {noun: "client authentication method", words: []string{
 		oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT,
 		oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthSecretJWT,

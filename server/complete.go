@@ -30,6 +30,9 @@ func (c *Config) Complete() error {
 	for _, name := range sortedKeys(c.Policies) {
 		k.policy(name, c.Policies[name])
 	}
+	for _, name := range sortedKeys(c.Layouts) {
+		k.layout(name, c.Layouts[name])
+	}
 	k.realms()
 	return k.problems.err()
 }
@@ -57,7 +60,7 @@ func (c *Config) fill() {
 			realm = new(Realm)
 			c.Realms[name] = realm
 		}
-		realm.fill(name, &c.Listeners)
+		realm.fill(name, c)
 	}
 	preset(&c.Log.Level, "info")
 }
@@ -111,22 +114,30 @@ func (p *Proxy) fill() {
 	}
 }
 
-func (r *Realm) fill(name string, listeners *Listeners) {
-	layout, below := "default", ""
-	if name != "default" {
-		layout, below = "realm", "/realms/"+name
+func (r *Realm) fill(name string, c *Config) {
+	if name == "default" {
+		preset(&r.Layout, "default")
 	}
-	if listeners.Standard.URL != "" {
-		preset(&r.Issuer, listeners.Standard.URL+below)
+	preset(&r.Layout, "realm")
+	layout, _ := c.layout(r.Layout) // an unknown one is refused, with its place
+	if c.Listeners.Standard.URL != "" {
+		preset(&r.Issuer, c.Listeners.Standard.URL+first(layout.Paths("issuer", name)))
 	}
-	if listeners.MTLS.URL != "" {
-		preset(&r.Audience, listeners.MTLS.URL+below+"/bank")
+	if c.Listeners.MTLS.URL != "" {
+		preset(&r.Audience, c.Listeners.MTLS.URL+first(layout.Paths("bank", name)))
 	}
-	preset(&r.Layout, layout)
 	preset(&r.Policy, "fapi2")
 	if len(r.Scopes) == 0 {
 		r.Scopes = []string{"openid", "accounts", "payments", "directory:software"}
 	}
+}
+
+// first is the first of some texts, or none.
+func first(texts []string) string {
+	if len(texts) == 0 {
+		return ""
+	}
+	return texts[0]
 }
 
 // Policy returns a security profile by name, built-in or of one's own, as a

@@ -20,6 +20,7 @@ type Config struct {
 	TLS       ServerTLS         `json:"tls" doc:"What the standard and the mTLS listener prove themselves with. Without files the sandbox CA issues certificates for the hosts of the listeners' URLs."`
 	Proxy     *Proxy            `json:"proxy,omitempty" doc:"TLS-terminating proxies that hand client certificates on. From any other address such a header is refused."`
 	Policies  map[string]Policy `json:"policies,omitempty" doc:"Security profiles of your own, by name, beside the built-in ones."`
+	Layouts   map[string]Layout `json:"layouts,omitempty" doc:"URL layouts of your own, by name, beside the built-in ones."`
 	Realms    map[string]*Realm `json:"realms" doc:"The issuers, by name."`
 	Log       Log               `json:"log" doc:"What is logged to standard error, as JSON lines."`
 
@@ -76,9 +77,15 @@ type Policy struct {
 	AnyDNOrder             *bool              `json:"any_dn_order,omitempty" doc:"Accept a subject DN whose parts come in another order than registered."`
 }
 
+// Layout is a URL layout built on another.
+type Layout struct {
+	Base  string            `json:"base" required:"true" choices:"built-in layout" doc:"Built-in layout it starts from; every path left out is as there."`
+	Paths map[string]string `json:"paths" doc:"Paths by metadata name, such as token_endpoint, and issuer, the path of the issuer identifier. {realm} stands for the realm's name. Of several paths, with spaces between, discovery lists the first."`
+}
+
 // Realm is one issuer.
 type Realm struct {
-	Issuer   string   `json:"issuer,omitempty" doc:"Issuer identifier. Default the standard listener's URL for the realm default, with /realms/NAME for any other."`
+	Issuer   string   `json:"issuer,omitempty" doc:"Issuer identifier. Default the standard listener's URL and the issuer path of the layout."`
 	Layout   string   `json:"layout,omitempty" choices:"layout" doc:"Paths of the endpoints. Default default for the realm default, realm for any other."`
 	Sandbox  bool     `json:"sandbox,omitempty" doc:"Explain refusals on the wire: error_uri leads to the trace."`
 	Policy   string   `json:"policy,omitempty" choices:"policy" doc:"Security profile of clients that name none. Default fapi2."`

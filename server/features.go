@@ -38,16 +38,13 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		list = append(list, &flow.CRL{List: s.ca.CRL})
 	}
 	clients.Authenticator = &clientauth.Authenticator{
-		Clients:    r.clients,
-		Trust:      r.trust.Load,
-		Issuer:     r.config.Issuer,
-		MTLSURL:    r.site.MTLSURL,
-		Assertions: store.Claims{Store: s.store, Name: r.name + "/client-assertion"},
-		Now:        r.now,
-		TokenEndpoints: []string{
-			r.site.StandardURL + r.site.Path("token_endpoint"),
-			r.site.MTLSURL + r.site.Path("token_endpoint"),
-		},
+		Clients:        r.clients,
+		Trust:          r.trust.Load,
+		Issuer:         r.config.Issuer,
+		MTLSURL:        r.site.MTLSURL,
+		Assertions:     store.Claims{Store: s.store, Name: r.name + "/client-assertion"},
+		Now:            r.now,
+		TokenEndpoints: r.tokenEndpoints(),
 	}
 	return list
 }
@@ -73,4 +70,12 @@ func (r *realm) collect(list func(*oauth.Policy) []string) []string {
 		}
 	}
 	return all
+}
+
+// tokenEndpoints are all the addresses of the realm's token endpoint.
+func (r *realm) tokenEndpoints() (addresses []string) {
+	for _, path := range r.site.Paths("token_endpoint") {
+		addresses = append(addresses, r.site.StandardURL+path, r.site.MTLSURL+path)
+	}
+	return addresses
 }

@@ -1,13 +1,20 @@
 package server
 
-import "github.com/fapid/fapid/server/endpoint"
+import (
+	"maps"
+	"strings"
+
+	"github.com/fapid/fapid/server/endpoint"
+)
 
 // layouts give the endpoints their paths, by metadata name. "{realm}" stands for
-// the realm's name. Every feature takes its path from here, so a layout is the
-// only place a path is written.
+// the realm's name, and "issuer" is the path of the issuer identifier. Where
+// there are several paths, discovery lists the first. Every feature takes its
+// paths from here, so a layout is the only place a path is written.
 var layouts = map[string]endpoint.Layout{
 	// The paths Raidiam publishes.
 	"default": {
+		"issuer":                 "",
 		"token_endpoint":         "/token",
 		"introspection_endpoint": "/token/introspection",
 		"revocation_endpoint":    "/token/revocation",
@@ -16,10 +23,83 @@ var layouts = map[string]endpoint.Layout{
 	},
 	// The same below the realm's own path.
 	"realm": {
+		"issuer":                 "/realms/{realm}",
 		"token_endpoint":         "/realms/{realm}/token",
 		"introspection_endpoint": "/realms/{realm}/token/introspection",
 		"revocation_endpoint":    "/realms/{realm}/token/revocation",
 		"jwks_uri":               "/realms/{realm}/jwks",
 		"bank":                   "/realms/{realm}/bank",
 	},
+	"keycloak": keycloak(""),
+	// CERN's: Keycloak below /auth, and the API Access endpoint beside its token
+	// endpoint.
+	"cern": with(keycloak("/auth"), endpoint.Layout{
+		"token_endpoint": "/auth/realms/{realm}/protocol/openid-connect/token /auth/realms/{realm}/api-access/token",
+	}),
+	// Asgardeo's issuer is the address of its token endpoint.
+	"asgardeo": {
+		"issuer":                 "/t/{realm}/oauth2/token",
+		"token_endpoint":         "/t/{realm}/oauth2/token",
+		"introspection_endpoint": "/t/{realm}/oauth2/introspect",
+		"revocation_endpoint":    "/t/{realm}/oauth2/revoke",
+		"jwks_uri":               "/t/{realm}/oauth2/jwks",
+		"bank":                   "/t/{realm}/bank",
+	},
+	// Aidbox has no realm in its paths, so one realm of a server can have it.
+	"aidbox": {
+		"issuer":                 "/{realm}",
+		"token_endpoint":         "/auth/token",
+		"introspection_endpoint": "/auth/introspect",
+		"revocation_endpoint":    "/auth/revoke",
+		"jwks_uri":               "/{realm}/.well-known/jwks.json",
+		"bank":                   "/{realm}/bank",
+	},
+}
+
+// keycloak are Keycloak's paths below a base, "" or "/auth".
+func keycloak(base string) endpoint.Layout {
+	realm := base + "/realms/{realm}"
+	protocol := realm + "/protocol/openid-connect"
+	return endpoint.Layout{
+		"issuer":                 realm,
+		"token_endpoint":         protocol + "/token",
+		"introspection_endpoint": protocol + "/token/introspect",
+		"revocation_endpoint":    protocol + "/revoke",
+		"jwks_uri":               protocol + "/certs",
+		"bank":                   realm + "/bank",
+	}
+}
+
+// with is a layout with some paths changed.
+func with(layout, changes endpoint.Layout) endpoint.Layout {
+	changed := maps.Clone(layout)
+	maps.Copy(changed, changes)
+	return changed
+}
+
+// layout returns a layout by name, one's own or built-in.
+func (c *Config) layout(name string) (endpoint.Layout, bool) {
+	own, ok := c.Layouts[name]
+	if !ok {
+		layout, ok := layouts[name]
+		return layout, ok
+	}
+	base, ok := layouts[own.Base]
+	return with(base, own.Paths), ok
+}
+
+// single reports whether some path has no realm in it: one realm of a server
+// only can have such a layout.
+func single(layout endpoint.Layout) bool {
+	for name, paths := range layout {
+		if name == "issuer" {
+			continue
+		}
+		for path := range strings.FieldsSeq(paths) {
+			if !strings.Contains(path, "{realm}") {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -76,12 +76,13 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		CertificateRevoked: r.certificateRevoked,
 		Signed:             s.metrics.ObserveSigning,
 	}
+	layout, _ := s.config.layout(config.Layout) // Complete has looked
 	r.site = &endpoint.Site{
 		Realm:       name,
 		Issuer:      config.Issuer,
 		StandardURL: s.config.Listeners.Standard.URL,
 		MTLSURL:     s.config.Listeners.MTLS.URL,
-		Layout:      layouts[config.Layout],
+		Layout:      layout,
 		Sandbox:     config.Sandbox,
 		TraceURL:    s.config.Listeners.Admin.URL,
 		Now:         r.now,

@@ -52,11 +52,14 @@ func valueSchema(t reflect.Type, f field, definitions map[string]any) map[string
 		}
 		return map[string]any{"$ref": "#/$defs/" + t.Name()}
 	case kindNamed:
-		return map[string]any{
+		schema := map[string]any{
 			"type":                 []string{"object", "null"},
-			"propertyNames":        map[string]any{"pattern": names.String()},
 			"additionalProperties": valueSchema(t.Elem(), field{}, definitions),
 		}
+		if kindOf(t.Elem()) == kindSection {
+			schema["propertyNames"] = map[string]any{"pattern": names.String()}
+		}
+		return schema
 	case kindList:
 		return map[string]any{
 			"type": "array", "minItems": 1, "uniqueItems": true,

@@ -35,8 +35,9 @@ type Site struct {
 	document []byte
 }
 
-// Layout maps the metadata name of an endpoint ("token_endpoint") to its path.
-// "{realm}" stands for the realm's name.
+// Layout maps the metadata name of an endpoint ("token_endpoint") to its path, or
+// to several with spaces between; discovery lists the first. "{realm}" stands for
+// the realm's name.
 type Layout map[string]string
 
 // Route is one thing a feature serves.
@@ -67,8 +68,8 @@ type Feature interface{ Install(*Site) }
 // Open serves a route on both listeners.
 func (s *Site) Open(route Route) {
 	if route.Name != "" {
-		route.Path = s.Path(route.Name)
-		route.Label = route.Name
+		paths := s.Paths(route.Name)
+		route.Path, route.Label = paths[0], route.Name
 		s.Publish(route.Name, s.StandardURL+route.Path)
 		if route.Aliased {
 			if s.aliases == nil {
@@ -76,17 +77,31 @@ func (s *Site) Open(route Route) {
 			}
 			s.aliases[route.Name] = s.MTLSURL + route.Path
 		}
+		for _, further := range paths[1:] {
+			also := route
+			also.Path = further
+			s.routes = append(s.routes, also)
+		}
 	}
 	s.routes = append(s.routes, route)
 }
 
-// Path gives an endpoint its path by the realm's layout.
-func (s *Site) Path(name string) string {
-	path, ok := s.Layout[name]
-	if !ok {
+// Path is where discovery says an endpoint is.
+func (s *Site) Path(name string) string { return s.Paths(name)[0] }
+
+// Paths are all the paths of an endpoint by the realm's layout.
+func (s *Site) Paths(name string) []string {
+	paths := s.Layout.Paths(name, s.Realm)
+	if len(paths) == 0 {
 		panic(fmt.Sprintf("endpoint: the layout of realm %s has no %s", s.Realm, name))
 	}
-	return strings.ReplaceAll(path, "{realm}", s.Realm)
+	return paths
+}
+
+// Paths are the paths of an endpoint in a realm; none for an endpoint the layout
+// does not know.
+func (l Layout) Paths(name, realm string) []string {
+	return strings.Fields(strings.ReplaceAll(l[name], "{realm}", realm))
 }
 
 // URLs gives the addresses of an endpoint: standard and, where aliased, mTLS.

@@ -284,12 +284,8 @@ func (s *Server) TPPIn(realm, id string, change ...func(*registration.Metadata))
 	}
 	tpp := &TPP{Participant: p, S: s, Realm: realm}
 	tpp.Connect()
-	issuer := s.Issuer
-	if realm != "default" {
-		issuer += "/realms/" + realm
-	}
 	var err error
-	if tpp.Provider, err = participant.Discover(context.Background(), tpp.HTTP, issuer); err != nil {
+	if tpp.Provider, err = participant.Discover(context.Background(), tpp.HTTP, s.config.Realms[realm].Issuer); err != nil {
 		s.T.Fatal(err)
 	}
 	return tpp
