@@ -6,8 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// Form is the parameters of one request body, each present at most once.
+// Form is the parameters of one request body, each present at most once but for
+// those that may name several targets.
 type Form []Parameter
+
+// repeatable may be given several times: resource (RFC 8707 section 2) and
+// audience (RFC 8693 section 2.1).
+func repeatable(name string) bool { return name == "resource" || name == "audience" }
 
 // Parameter is one name and value, decoded.
 type Parameter struct{ Name, Value string }
@@ -43,7 +48,7 @@ func ParseForm(body string) (Form, error) {
 		if err != nil {
 			return nil, InvalidRequest("a parameter value is malformed").Because("parameter %s: %w", brief(name), err)
 		}
-		if form.given(name) {
+		if form.given(name) && !repeatable(name) {
 			return nil, InvalidRequest("parameter %s is given more than once", brief(name))
 		}
 		if len(body) > longForm {
@@ -87,6 +92,16 @@ func (f Form) Get(name string) string {
 		}
 	}
 	return ""
+}
+
+// All returns the values of a parameter that may be repeated.
+func (f Form) All(name string) (values []string) {
+	for _, parameter := range f {
+		if parameter.Name == name && parameter.Value != "" {
+			values = append(values, parameter.Value)
+		}
+	}
+	return values
 }
 
 // Has reports whether the parameter was given a value.

@@ -35,6 +35,9 @@ func (k *check) realms() {
 			}
 			alone[realm.Layout] = name
 		}
+		if !strings.Contains(realm.Subject, "{client_id}") {
+			k.refuse(at+".subject", "%q has no {client_id} in it: every client would be the same subject", realm.Subject)
+		}
 		k.scopes(at+".scopes", realm.Scopes)
 		k.trust(at+".trust", realm.Trust)
 		k.fetch(at+".jwks", realm.JWKS)

@@ -127,6 +127,7 @@ func (r *Realm) fill(name string, c *Config) {
 		preset(&r.Audience, c.Listeners.MTLS.URL+first(layout.Paths("bank", name)))
 	}
 	preset(&r.Policy, "fapi2")
+	preset(&r.Subject, "{client_id}")
 	if len(r.Scopes) == 0 {
 		r.Scopes = []string{"openid", "accounts", "payments", "directory:software"}
 	}

@@ -92,6 +92,7 @@ type Realm struct {
 	Policies []string `json:"policies,omitempty" choices:"policy" doc:"Further profiles that clients of this realm may name."`
 	Scopes   []string `json:"scopes,omitempty" doc:"What clients can be registered for. Default openid, accounts, payments, directory:software."`
 	Audience string   `json:"audience,omitempty" doc:"The aud of tokens for the realm's own API. Default the URL of its bank."`
+	Subject  string   `json:"subject,omitempty" doc:"The sub of tokens by client credentials; {client_id} stands for the client's id. Default {client_id}; CERN's is service-account-{client_id}."`
 	Clock    Offset   `json:"clock,omitempty" doc:"How far this realm's clock is off the machine's, such as 720h or -24h: certificates, assertions and tokens are judged by it."`
 	Trust    Trust    `json:"trust" doc:"Which client certificates are accepted; at least one source."`
 	JWKS     Fetch    `json:"jwks" doc:"How a client's jwks_uri is fetched."`

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/bank"
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
@@ -12,15 +13,15 @@ import (
 )
 
 // grants are the grant types served; adding one is a file in flow and a line here.
-func grants() []flow.Grant {
+func grants(config *Realm) []flow.Grant {
 	return []flow.Grant{
-		flow.ClientCredentials{},
+		flow.ClientCredentials{Subject: config.Subject},
 	}
 }
 
 // servedGrant reports whether a client may be registered for a grant type.
 func servedGrant(grantType string) bool {
-	return slices.ContainsFunc(grants(), func(grant flow.Grant) bool { return grant.Type() == grantType })
+	return slices.ContainsFunc(grants(&Realm{}), func(grant flow.Grant) bool { return grant.Type() == grantType })
 }
 
 // features are the table of contents: what is listed is served, and what is
@@ -28,8 +29,8 @@ func servedGrant(grantType string) bool {
 func (r *realm) features(s *Server) []endpoint.Feature {
 	clients := &flow.Clients{Methods: r.authMethods(), Algs: r.assertionAlgs()}
 	list := []endpoint.Feature{
-		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: grants(), Audience: oauth.Audience{r.config.Audience}, Scope: r.config.Scopes},
-		&flow.Introspect{Clients: clients, Issuer: r.issuer},
+		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: grants(r.config), Targets: r.targets(), Scope: r.config.Scopes},
+		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis},
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
 		&bank.Bank{Issuer: r.issuer, Audience: r.config.Audience, Trust: r.trust.Load, Now: r.now, Users: s.users},
@@ -47,6 +48,13 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		TokenEndpoints: r.tokenEndpoints(),
 	}
 	return list
+}
+
+// targets are the APIs of the realm; its own is the bank, which every client of
+// the realm may call.
+func (r *realm) targets() *flow.Targets {
+	own := &registration.API{ID: r.config.Audience, Name: "bank", Clients: map[string]registration.Access{registration.AnyClient: {}}}
+	return &flow.Targets{APIs: r.apis, Own: own}
 }
 
 // authMethods are the client authentication methods of all the realm's policies.

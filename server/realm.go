@@ -30,6 +30,7 @@ type realm struct {
 	log    *slog.Logger
 
 	clients *registration.Registry
+	apis    *registration.APIs
 	keys    *token.Keyring
 	issuer  *token.Issuer
 	site    *endpoint.Site
@@ -127,7 +128,8 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 	if err != nil {
 		return fmt.Errorf("clients of realm %s: %w", r.name, err)
 	}
-	return nil
+	r.apis, err = registration.OpenAPIs(ctx, r.name, s.store, r.now)
+	return err
 }
 
 // fetchRoots are who may vouch for the hosts of jwks_uri: the system's roots,

@@ -237,6 +237,14 @@ func (s *Server) Clients(realm string) *registration.Registry {
 	return nil
 }
 
+// APIs are the protected APIs of a realm, nil for an unknown one.
+func (s *Server) APIs(realm string) *registration.APIs {
+	if r, ok := s.realms[realm]; ok {
+		return r.apis
+	}
+	return nil
+}
+
 // RotateKey makes the next signing key of a realm active (see
 // [token.Keyring.Rotate]).
 func (s *Server) RotateKey(ctx context.Context, realm, alg string) error {

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"strings"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/token"
@@ -9,14 +10,17 @@ import (
 
 // ClientCredentials is the client credentials grant (RFC 6749 section 4.4): the
 // client acts for itself, so it is the subject (RFC 9068 section 2.2).
-type ClientCredentials struct{}
+type ClientCredentials struct {
+	// Subject is the sub of its tokens; "{client_id}" stands for the client's id.
+	Subject string
+}
 
 // Type is the grant_type.
 func (ClientCredentials) Type() string { return "client_credentials" }
 
 // Redeem grants the requested scope, or all the client is registered for when
 // it asks for none (RFC 6749 section 3.3).
-func (ClientCredentials) Redeem(_ context.Context, r *Redemption) (token.Authorization, error) {
+func (g ClientCredentials) Redeem(_ context.Context, r *Redemption) (token.Authorization, error) {
 	client := r.Client.Client
 	scope := r.Scope
 	if len(scope) == 0 {
@@ -27,5 +31,5 @@ func (ClientCredentials) Redeem(_ context.Context, r *Redemption) (token.Authori
 		return token.Authorization{}, oauth.InvalidScope("the client is not registered for every requested scope").Because("scope %s", missing)
 	}
 	r.Event.Pass("scope", client.Metadata.Scope, r.Form.Get("scope"))
-	return token.Authorization{Subject: client.ID, Scope: scope}, nil
+	return token.Authorization{Subject: strings.ReplaceAll(g.Subject, "{client_id}", client.ID), Scope: scope}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
@@ -15,6 +16,7 @@ import (
 type Introspect struct {
 	Clients *Clients
 	Issuer  *token.Issuer
+	APIs    *registration.APIs
 }
 
 // Install opens the introspection endpoint.
@@ -36,6 +38,7 @@ type introspection struct {
 	Audience     oauth.Audience      `json:"aud,omitempty"`
 	Issuer       string              `json:"iss,omitempty"`
 	ID           string              `json:"jti,omitempty"`
+	Roles        []string            `json:"roles,omitempty"`
 	Confirmation *oauth.Confirmation `json:"cnf,omitempty"`
 }
 
@@ -84,7 +87,7 @@ func (i *Introspect) examine(ctx context.Context, presented string, identity cli
 		}
 		return nil, err
 	}
-	if !mayIntrospect(claims, identity, event) {
+	if !i.mayIntrospect(claims, identity, event) {
 		return &introspection{}, nil
 	}
 	return &introspection{
@@ -98,6 +101,7 @@ func (i *Introspect) examine(ctx context.Context, presented string, identity cli
 		Audience:     claims.Audience,
 		Issuer:       claims.Issuer,
 		ID:           claims.ID,
+		Roles:        claims.Roles,
 		Confirmation: claims.Confirmation,
 	}, nil
 }
@@ -105,9 +109,9 @@ func (i *Introspect) examine(ctx context.Context, presented string, identity cli
 // mayIntrospect: a token is the business of the API it is meant for and of the
 // client it was issued to. That client must hold what the token is bound to:
 // without the certificate, or with another, its token is not active.
-func mayIntrospect(claims *token.Claims, identity clientauth.Identity, event *oauth.Event) bool {
+func (i *Introspect) mayIntrospect(claims *token.Claims, identity clientauth.Identity, event *oauth.Event) bool {
 	caller := identity.Client.ID
-	if claims.Audience.Has(caller) {
+	if i.speaksFor(caller, claims.Audience) {
 		event.Pass("introspection audience", caller, caller)
 		return true
 	}
@@ -127,6 +131,16 @@ func mayIntrospect(claims *token.Claims, identity clientauth.Identity, event *oa
 	}
 	event.Pass("introspection audience", claims.ClientID, caller)
 	return true
+}
+
+// speaksFor reports whether a client is that of an API in the audience.
+func (i *Introspect) speaksFor(caller string, audience oauth.Audience) bool {
+	for _, id := range audience {
+		if api, ok := i.APIs.Get(id); id == caller || ok && api.Client == caller {
+			return true
+		}
+	}
+	return false
 }
 
 // acceptsSigned reports whether the Accept header asks for RFC 9701.

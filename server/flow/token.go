@@ -17,8 +17,7 @@ type Token struct {
 	Clients *Clients
 	Issuer  *token.Issuer
 	Grants  []Grant
-	// Audience is the aud of tokens that ask for no other.
-	Audience oauth.Audience
+	Targets *Targets
 	// Scope is what the realm offers.
 	Scope oauth.Scope
 }
@@ -71,6 +70,10 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	if err != nil {
 		return nil, err
 	}
+	target, err := t.Targets.choose(r.Form, identity.Client, r.Event)
+	if err != nil {
+		return nil, err
+	}
 	confirmation, err := binding.Bind(identity.Client, identity.Certificate, r.Event)
 	if err != nil {
 		return nil, err
@@ -79,11 +82,11 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	if err != nil {
 		return nil, err
 	}
-	authorization.Client = identity.Client
-	authorization.Confirmation = confirmation
-	if len(authorization.Audience) == 0 {
-		authorization.Audience = t.Audience
+	if authorization.Scope, err = target.narrow(authorization.Scope, r.Event); err != nil {
+		return nil, err
 	}
+	authorization.Client, authorization.Confirmation = identity.Client, confirmation
+	authorization.Audience, authorization.Roles, authorization.Lifetime = target.audience, target.roles, target.lifetime
 	compact, expiresIn, err := t.Issuer.Issue(&authorization)
 	if err != nil {
 		return nil, err

@@ -17,12 +17,16 @@ import (
 // Authorization is what a grant has established: who may get a token for what.
 // The pipeline turns it into a token; a grant never signs or writes one.
 type Authorization struct {
-	Client   *registration.Client
-	Subject  string
-	Scope    oauth.Scope
-	Audience oauth.Audience
-	// Confirmation binds the token; the pipeline fills it in.
-	Confirmation *oauth.Confirmation
+	Subject string
+	Scope   oauth.Scope
+
+	// The pipeline fills in the rest.
+
+	Client       *registration.Client
+	Audience     oauth.Audience
+	Roles        []string // that the API gave the client
+	Lifetime     time.Duration
+	Confirmation *oauth.Confirmation // what the token is bound to; nil for nothing
 }
 
 // Claims are the claims of a JWT access token (RFC 9068 section 2.2).
@@ -32,6 +36,7 @@ type Claims struct {
 	Audience     oauth.Audience      `json:"aud"`
 	ClientID     string              `json:"client_id"`
 	Scope        string              `json:"scope,omitempty"`
+	Roles        []string            `json:"roles,omitempty"` // RFC 9068 section 2.2.3.1
 	ID           string              `json:"jti"`
 	IssuedAt     int64               `json:"iat"` // seconds since 1970
 	Expires      int64               `json:"exp"` // seconds since 1970
@@ -59,7 +64,7 @@ type Issuer struct {
 func (i *Issuer) Issue(authorization *Authorization) (compact string, expiresIn int64, err error) {
 	client := authorization.Client
 	now := i.Now()
-	expiresIn = int64(client.TokenLifetime / time.Second)
+	expiresIn = int64(authorization.Lifetime / time.Second)
 	key := i.Keys.Active(client.TokenAlg)
 	if key == nil {
 		return "", 0, fmt.Errorf("no signing key for %s", client.TokenAlg)
@@ -70,6 +75,7 @@ func (i *Issuer) Issue(authorization *Authorization) (compact string, expiresIn 
 		Audience:     authorization.Audience,
 		ClientID:     client.ID,
 		Scope:        authorization.Scope.String(),
+		Roles:        authorization.Roles,
 		ID:           rand.Text(),
 		IssuedAt:     now.Unix(),
 		Expires:      now.Unix() + expiresIn,

@@ -1,0 +1,207 @@
+package registration
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/store"
+)
+
+// API is a protected API (a resource server): what tokens can be meant for, and
+// who may have them.
+type API struct {
+	// ID is the API's identifier, the aud of its tokens: a URL or a name.
+	ID   string `json:"identifier"`
+	Name string `json:"name,omitempty"`
+	// Scopes of the API; empty means that it looks at no scope.
+	Scopes []string `json:"scopes,omitempty"`
+	// Roles that the API knows.
+	Roles []string `json:"roles,omitempty"`
+	// Clients may have tokens for the API, with what each may do. The client
+	// "*" stands for every client that is not named.
+	Clients map[string]Access `json:"clients"`
+	// Client is the API's own client: it may introspect tokens for the API.
+	Client string `json:"client_id,omitempty"`
+	// AccessTokenExpiration is the longest life of its tokens in seconds; 0 is
+	// the client's.
+	AccessTokenExpiration int64 `json:"access_token_expiration,omitempty"`
+	// Policies a client must be under; empty means any.
+	Policies []string `json:"policies,omitempty"`
+}
+
+// Access is what a client may do at an API.
+type Access struct {
+	// Scopes of the API; empty means all of them.
+	Scopes []string `json:"scopes,omitempty"`
+	// Roles that the API gave the client.
+	Roles []string `json:"roles,omitempty"`
+}
+
+// AnyClient stands for every client in [API.Clients].
+const AnyClient = "*"
+
+// Limits of an API's record: far above what APIs have.
+const (
+	maxAPIText    = 512
+	maxAPIEntries = 1000
+)
+
+// check refuses a record that could not be meant.
+func (a *API) check() error {
+	if !visible(a.ID) || a.ID == "" || len(a.ID) > maxAPIText || strings.ContainsAny(a.ID, " \t") {
+		return invalid("identifier", "is 1 to %d visible characters without spaces", maxAPIText)
+	}
+	if len(a.Clients) > maxAPIEntries || len(a.Scopes) > maxAPIEntries || len(a.Roles) > maxAPIEntries {
+		return invalid("clients", "at most %d clients, scopes and roles", maxAPIEntries)
+	}
+	for _, scope := range a.Scopes {
+		if parsed, err := oauth.ParseScope(scope); err != nil || len(parsed) != 1 {
+			return invalid("scopes", "%s is not a scope", quote(scope))
+		}
+	}
+	for _, role := range a.Roles {
+		if role == "" || !visible(role) || len(role) > maxAPIText {
+			return invalid("roles", "%s is not a role", quote(role))
+		}
+	}
+	for id, access := range a.Clients {
+		for _, scope := range access.Scopes {
+			if !slices.Contains(a.Scopes, scope) {
+				return invalid("clients", "%s has scope %s, which the API does not have", quote(id), quote(scope))
+			}
+		}
+		for _, role := range access.Roles {
+			if !slices.Contains(a.Roles, role) {
+				return invalid("clients", "%s has role %s, which the API does not have", quote(id), quote(role))
+			}
+		}
+	}
+	if a.AccessTokenExpiration < 0 {
+		return invalid("access_token_expiration", "is a number of seconds")
+	}
+	return nil
+}
+
+// Grants returns what the API lets a client do; false means nothing at all.
+func (a *API) Grants(client *Client) (Access, bool) {
+	if len(a.Policies) > 0 && !slices.Contains(a.Policies, client.Policy.Name) {
+		return Access{}, false
+	}
+	access, ok := a.Clients[client.ID]
+	if !ok {
+		access, ok = a.Clients[AnyClient]
+	}
+	if ok && len(access.Scopes) == 0 {
+		access.Scopes = a.Scopes
+	}
+	return access, ok
+}
+
+// Limit is the longest life of a token for the API, given the client's.
+func (a *API) Limit(lifetime time.Duration) time.Duration {
+	if own := time.Duration(a.AccessTokenExpiration) * time.Second; own > 0 {
+		return min(own, lifetime)
+	}
+	return lifetime
+}
+
+// clone shares no memory that a caller could change.
+func (a *API) clone() *API {
+	c := *a
+	c.Scopes, c.Roles, c.Policies = slices.Clone(a.Scopes), slices.Clone(a.Roles), slices.Clone(a.Policies)
+	c.Clients = make(map[string]Access, len(a.Clients))
+	for id, access := range a.Clients {
+		c.Clients[id] = Access{Scopes: slices.Clone(access.Scopes), Roles: slices.Clone(access.Roles)}
+	}
+	return &c
+}
+
+// APIs are the protected APIs of a realm, served from memory. They are safe for
+// concurrent use.
+type APIs struct {
+	table   store.Table[API]
+	writing sync.Mutex // one Put or Delete at a time
+
+	mu   sync.RWMutex
+	byID map[string]*API
+}
+
+// OpenAPIs reads the APIs of a realm into memory.
+func OpenAPIs(ctx context.Context, realm string, in store.Store, now func() time.Time) (*APIs, error) {
+	a := &APIs{table: store.Table[API]{Store: in, Name: realm + "/api", Now: now}, byID: map[string]*API{}}
+	err := a.table.Scan(ctx, "", "", func(id string, api API) (bool, error) {
+		a.byID[id] = &api
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("registration: read the APIs of realm %s: %w", realm, err)
+	}
+	return a, nil
+}
+
+// Get returns an API from memory; do not change what it holds.
+func (a *APIs) Get(id string) (*API, bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	api, ok := a.byID[id]
+	return api, ok
+}
+
+// Put writes an API, replacing what was there; created tells the two apart. It is
+// on disk before a token can be meant for it.
+func (a *APIs) Put(ctx context.Context, api API) (created bool, err error) {
+	if err := api.check(); err != nil {
+		return false, err
+	}
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	kept := api.clone()
+	if err := a.table.Put(ctx, kept.ID, *kept, time.Time{}); err != nil {
+		return false, fmt.Errorf("store API %s: %w", quote(kept.ID), err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, known := a.byID[kept.ID]
+	a.byID[kept.ID] = kept
+	return !known, nil
+}
+
+// Delete removes an API; the error is not_found when there is none.
+func (a *APIs) Delete(ctx context.Context, id string) error {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	if _, ok := a.Get(id); !ok {
+		return oauth.NotFound("no API %s", quote(id))
+	}
+	if err := a.table.Delete(ctx, id); err != nil {
+		return fmt.Errorf("delete API %s: %w", quote(id), err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.byID, id)
+	return nil
+}
+
+// List returns up to limit APIs whose identifier is greater than after, by
+// identifier.
+func (a *APIs) List(after string, limit int) []*API {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	ids := slices.Sorted(maps.Keys(a.byID))
+	from, found := slices.BinarySearch(ids, after)
+	if found {
+		from++
+	}
+	ids = ids[from:min(len(ids), from+max(limit, 0))]
+	list := make([]*API, len(ids))
+	for i, id := range ids {
+		list[i] = a.byID[id]
+	}
+	return list
+}

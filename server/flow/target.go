@@ -1,0 +1,97 @@
+package flow
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
+)
+
+// Targets says which APIs a token is for: those that audience or resource name
+// (RFC 8707 section 2), or the realm's own.
+type Targets struct {
+	APIs *registration.APIs
+	// Own is the realm's own API, for requests that name none; a record of the
+	// same identifier replaces it.
+	Own *registration.API
+}
+
+// find returns an API of the realm.
+func (t *Targets) find(id string) (*registration.API, bool) {
+	api, ok := t.APIs.Get(id)
+	if !ok && id == t.Own.ID {
+		return t.Own, true
+	}
+	return api, ok
+}
+
+// target is what the APIs of a request, taken together, let a client have.
+type target struct {
+	audience oauth.Audience
+	scopes   oauth.Scope // of all the APIs; unlimited says that one looks at none
+	roles    []string
+	lifetime time.Duration
+
+	unlimited bool
+}
+
+// choose finds the APIs a request asks for. An API that the client may not call
+// and one that does not exist are the same to it.
+func (t *Targets) choose(form oauth.Form, client *registration.Client, event *oauth.Event) (*target, error) {
+	wanted := append(form.All("audience"), form.All("resource")...)
+	if len(wanted) == 0 {
+		wanted = []string{t.Own.ID}
+	}
+	chosen := &target{lifetime: client.TokenLifetime}
+	for _, id := range wanted {
+		if chosen.audience.Has(id) {
+			continue
+		}
+		api, ok := t.find(id)
+		if !ok {
+			event.Fail("target API", "an API of this realm", id, "ask for an API that is registered here")
+			return nil, oauth.InvalidTarget("the client may have no token for this API").Because("no API %s", oauth.Clip(id))
+		}
+		access, ok := api.Grants(client)
+		if !ok {
+			event.Fail("target API", "an API that lets "+client.ID+" call it, under policy "+client.Policy.Name, id, "name the client among the clients of the API")
+			return nil, oauth.InvalidTarget("the client may have no token for this API").Because("API %s does not name the client", id)
+		}
+		chosen.add(api, access)
+	}
+	event.Pass("target API", "", strings.Join(chosen.audience, " "))
+	return chosen, nil
+}
+
+func (t *target) add(api *registration.API, access registration.Access) {
+	t.audience = append(t.audience, api.ID)
+	t.unlimited = t.unlimited || len(api.Scopes) == 0
+	t.scopes = append(t.scopes, access.Scopes...)
+	for _, role := range access.Roles {
+		if !slices.Contains(t.roles, role) {
+			t.roles = append(t.roles, role)
+		}
+	}
+	t.lifetime = api.Limit(t.lifetime)
+}
+
+// narrow keeps the scopes that the APIs let the client have; when none is left
+// of some that were asked for, there is nothing to issue.
+func (t *target) narrow(scope oauth.Scope, event *oauth.Event) (oauth.Scope, error) {
+	if t.unlimited {
+		return scope, nil
+	}
+	kept := make(oauth.Scope, 0, len(scope))
+	for _, token := range scope {
+		if t.scopes.Has(token) {
+			kept = append(kept, token)
+		}
+	}
+	if len(scope) > 0 && len(kept) == 0 {
+		event.Fail("scope at the API", t.scopes.String(), scope.String(), "ask for scopes of the API")
+		return nil, oauth.InvalidScope("the API has none of the requested scopes for this client").Because("scope %s", scope)
+	}
+	return kept, nil
+}
