@@ -42,6 +42,52 @@ func (s *Server) Recipes(fapid string) []Recipe {
 	}
 }
 
+// Layouts are the URL layouts that the sandbox has a realm of.
+func (s *Server) Layouts() []string {
+	var names []string
+	for _, layout := range sortedKeys(layoutRecipes) {
+		if _, ok := s.realms[layoutRecipes[layout].realm]; ok {
+			names = append(names, layout)
+		}
+	}
+	return names
+}
+
+// LayoutRecipes are the curl lines for a realm with the paths of another server:
+// host and port are all that a client of that server has to change.
+func (s *Server) LayoutRecipes(layout string) []Recipe {
+	of, ok := layoutRecipes[layout]
+	if !ok || s.realms[of.realm] == nil {
+		return nil
+	}
+	values := strings.NewReplacer("CURL", "curl --cacert "+s.show("ca.pem"), "HOST", s.config.Listeners.Standard.URL)
+	recipes := make([]Recipe, len(of.recipes))
+	for i, recipe := range of.recipes {
+		recipes[i] = Recipe{recipe.Title, values.Replace(recipe.Command)}
+	}
+	return recipes
+}
+
+// layoutRecipes are the lines of other servers' documentation. CURL and HOST are
+// filled in.
+var layoutRecipes = map[string]struct {
+	realm   string
+	recipes []Recipe
+}{
+	"keycloak": {"myrealm", []Recipe{
+		{"Keycloak: a token, the secret in the body", "CURL -X POST HOST/realms/myrealm/protocol/openid-connect/token -d grant_type=client_credentials -d client_id=myclient -d client_secret=myclientsecret"},
+	}},
+	"cern": {"cern", []Recipe{
+		{"CERN API Access: a token for another application's API, with the roles it gave", "CURL --location --request POST HOST/auth/realms/cern/api-access/token --header 'Content-Type: application/x-www-form-urlencoded' --data-urlencode grant_type=client_credentials --data-urlencode client_id=my-client-id --data-urlencode client_secret=my-client-secret --data-urlencode audience=target-client-id"},
+	}},
+	"asgardeo": {"myorg", []Recipe{
+		{"Asgardeo: a token, Basic authentication, a scope", "CURL -X POST HOST/t/myorg/oauth2/token -u my-app:my-app-secret -d grant_type=client_credentials -d scope=internal_user_mgt_list"},
+	}},
+	"aidbox": {"aidbox", []Recipe{
+		{"Aidbox: a token, Basic authentication", "CURL -X POST HOST/auth/token -u aidbox-client:verysecret -d grant_type=client_credentials"},
+	}},
+}
+
 // pair are curl's flags for a client's certificate.
 func (s *Server) pair(client string) string {
 	dir := filepath.Join("clients", client)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,33 +23,6 @@ import (
 	"github.com/fapid/fapid/server/participant"
 )
 
-// sandboxScopes are what the sample clients may ask for.
-const sandboxScopes = "openid accounts payments directory:software"
-
-// sample is one client of a fresh sandbox.
-type sample struct {
-	realm, id, name string
-	policy          string
-	method, alg     string // alg of assertions, and of access tokens where it is set
-	secret          string
-	transport       certs.KeyAlgorithm // empty: no client certificate
-	selfSigned      bool
-	san             bool // registers its SAN DNS name instead of its subject
-	bound           bool
-}
-
-// samples are the clients of a fresh sandbox, one for each way of proving who
-// one is.
-var samples = []sample{
-	{realm: "default", id: "tpp-tls", name: "TPP with a certificate, by subject", policy: "fapi2", method: oauth.AuthTLS, transport: certs.RSA2048, bound: true},
-	{realm: "default", id: "tpp-san", name: "TPP with a certificate, by DNS name", policy: "fapi2", method: oauth.AuthTLS, transport: certs.RSA2048, san: true, bound: true},
-	{realm: "default", id: "tpp-self-signed", name: "TPP with a certificate of its own making", policy: "fapi2", method: oauth.AuthSelfSignedTLS, transport: certs.RSA2048, selfSigned: true, bound: true},
-	{realm: "default", id: "tpp-jwt", name: "TPP with a signing key, PS256", policy: "sandbox", method: oauth.AuthPrivateKeyJWT, alg: "PS256", transport: certs.RSA2048},
-	{realm: "default", id: "tpp-jwt-es256", name: "TPP with a signing key, ES256", policy: "sandbox", method: oauth.AuthPrivateKeyJWT, alg: "ES256", transport: certs.RSA2048},
-	{realm: "default", id: "api-client", name: "Plain OAuth client", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "verysecret"},
-	{realm: "strict", id: "strict-tls", name: "TPP of the strict realm", policy: "fapi2", method: oauth.AuthTLS, transport: certs.P256, bound: true},
-}
-
 // Doors are the listeners as the command line of `fapid dev` has them.
 type Doors struct {
 	Host                      string
@@ -57,14 +31,17 @@ type Doors struct {
 	Given bool
 }
 
-// sandboxConfig is the configuration of a fresh sandbox: the default realm
-// explains its refusals, the realm "strict" shows what production says.
+// sandboxConfig is the configuration of a fresh sandbox.
 func sandboxConfig(dir string, doors Doors) Config {
 	at := func(scheme, host string, port int) Listener {
 		address := net.JoinHostPort(host, strconv.Itoa(port))
 		return Listener{Address: address, URL: scheme + "://" + address}
 	}
-	loopback := Fetch{AllowPrivate: Loopback}
+	realms := map[string]*Realm{}
+	for name, realm := range sampleRealms() {
+		realm.Trust, realm.JWKS = Trust{SandboxCA: true}, Fetch{AllowPrivate: Loopback}
+		realms[name] = realm
+	}
 	return Config{
 		Dir: dir,
 		Listeners: Listeners{
@@ -72,18 +49,7 @@ func sandboxConfig(dir string, doors Doors) Config {
 			MTLS:     at("https", doors.Host, doors.MTLSPort),
 			Admin:    at("http", "localhost", doors.AdminPort),
 		},
-		Realms: map[string]*Realm{
-			"default": {
-				Sandbox: true, Policy: "fapi2", Policies: []string{"sandbox", "oauth2", "fapi1-advanced"},
-				Scopes: oauth.Scope{"openid", "accounts", "payments", "directory:software"},
-				Trust:  Trust{SandboxCA: true}, JWKS: loopback,
-			},
-			"strict": {
-				Policy: "fapi2",
-				Scopes: oauth.Scope{"openid", "accounts", "payments"},
-				Trust:  Trust{SandboxCA: true}, JWKS: loopback,
-			},
-		},
+		Realms: realms,
 	}
 }
 
@@ -205,7 +171,25 @@ func (s *Server) furnishAll(ctx context.Context, fapid string) error {
 		})
 	}
 	making.Wait()
-	return errors.Join(failures...)
+	return errors.Join(append(failures, s.furnishAPIs(ctx))...)
+}
+
+// furnishAPIs registers the sample APIs that are missing.
+func (s *Server) furnishAPIs(ctx context.Context) error {
+	for realm, apis := range sampleAPIs {
+		for _, api := range apis {
+			if s.APIs(realm) == nil {
+				continue
+			}
+			if _, ok := s.APIs(realm).Get(api.ID); ok {
+				continue
+			}
+			if _, err := s.APIs(realm).Put(ctx, api); err != nil {
+				return fmt.Errorf("sample API %s: %w", api.ID, err)
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Server) furnish(ctx context.Context, sample sample) error {
@@ -245,12 +229,9 @@ func (s *Server) make(ctx context.Context, sample sample) (*participant.Particip
 	p := &participant.Participant{Secret: sample.secret, Metadata: registration.Metadata{
 		ClientID: sample.id, ClientName: sample.name, Policy: sample.policy,
 		TokenEndpointAuthMethod: sample.method, TokenEndpointAuthSigningAlg: sample.alg,
-		GrantTypes: []string{"client_credentials"}, Scope: sandboxScopes,
-		CertificateBoundTokens: sample.bound, AccessTokenSignedResponseAlg: sample.alg,
+		GrantTypes: []string{"client_credentials"}, Scope: strings.Join(s.config.Realms[sample.realm].Scopes, " "),
+		CertificateBoundTokens: sample.bound, AccessTokenSignedResponseAlg: sample.alg, AccessTokenExpiration: sample.lifetime,
 	}}
-	if sample.realm == "strict" {
-		p.Metadata.Scope = "openid accounts payments"
-	}
 	if sample.transport == "" {
 		return p, nil
 	}

@@ -19,6 +19,7 @@ type devFlags struct {
 	port, mtlsPort, adminPort int
 	ephemeral, reset          bool
 	verbose                   bool
+	layout                    string
 }
 
 func devCommand() *cobra.Command {
@@ -46,6 +47,7 @@ one directory and used again by the next.`,
 	set.BoolVar(&flags.ephemeral, "ephemeral", false, "keep nothing after exit")
 	set.BoolVar(&flags.reset, "reset", false, "delete the sandbox in the directory first")
 	set.BoolVar(&flags.verbose, "verbose", false, "log every request to standard error")
+	set.StringVar(&flags.layout, "layout", "", "print the curl lines of the realm with another server's paths: keycloak, cern, asgardeo, aidbox or all")
 	command.MarkFlagsMutuallyExclusive("ephemeral", "dir")
 	command.MarkFlagsMutuallyExclusive("ephemeral", "reset")
 	return command
@@ -85,7 +87,11 @@ func runDev(command *cobra.Command, flags devFlags) error {
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	return s.Serve(command.Context(), func() { greet(out, s, config, here, started) })
+	lines, err := flags.layoutRecipes(s)
+	if err != nil {
+		return err
+	}
+	return s.Serve(command.Context(), func() { greet(out, config, append(s.Recipes(here), lines...), started) })
 }
 
 // reset deletes a sandbox and nothing else, and says what.
@@ -116,14 +122,34 @@ func (f devFlags) doors(command *cobra.Command) server.Doors {
 	}
 }
 
+// layoutRecipes are the lines of the layouts that --layout names.
+func (f devFlags) layoutRecipes(s *server.Server) ([]server.Recipe, error) {
+	if f.layout == "" {
+		return nil, nil
+	}
+	layouts := []string{f.layout}
+	if f.layout == "all" {
+		layouts = s.Layouts()
+	}
+	var recipes []server.Recipe
+	for _, layout := range layouts {
+		found := s.LayoutRecipes(layout)
+		if found == nil {
+			return nil, fmt.Errorf("there is no sample realm with layout %q; there are %s, or all", layout, strings.Join(s.Layouts(), ", "))
+		}
+		recipes = append(recipes, found...)
+	}
+	return recipes, nil
+}
+
 // greet tells a tester where everything is and what to paste.
-func greet(out io.Writer, s *server.Server, config server.Config, fapid string, started time.Time) {
+func greet(out io.Writer, config server.Config, recipes []server.Recipe, started time.Time) {
 	listeners := config.Listeners
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nfapid %s is ready after %d ms.\n\n", buildVersion(), time.Since(started).Milliseconds())
 	fmt.Fprintf(&text, "  issuer    %s\n  mTLS      %s\n  operator  %s   explanations, health, metrics\n  directory %s\n", listeners.Standard.URL, listeners.MTLS.URL, listeners.Admin.URL, config.Dir)
 	fmt.Fprintf(&text, "\nFor tests only: the keys in this directory are sample keys.\n")
-	for i, recipe := range s.Recipes(fapid) {
+	for i, recipe := range recipes {
 		fmt.Fprintf(&text, "\n# %d. %s\n%s\n", i+1, recipe.Title, recipe.Command)
 	}
 	fmt.Fprintf(&text, "\nThe other sample clients have their lines in %s/clients/*/curl.sh. Stop with Ctrl-C.\n", config.Dir)
