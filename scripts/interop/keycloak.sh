@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# A Keycloak-style realm, as curl and Python's requests call it.
+# usage: keycloak.sh ISSUER DIRECTORY   (DIRECTORY is fapid's .fapid)
+set -euo pipefail
+curl --silent --show-error --fail-with-body --cacert "$2/ca.pem" -X POST "$1/realms/myrealm/protocol/openid-connect/token" \
+	-d client_id=myclient -d client_secret=myclientsecret -d grant_type=client_credentials | grep -q '"access_token"'
+echo "ok  curl"
+
+python3 - "$1" "$2/ca.pem" <<'PYTHON'
+import sys
+import requests
+
+issuer, ca = sys.argv[1:]
+response = requests.post(
+    f"{issuer}/realms/myrealm/protocol/openid-connect/token",
+    data={"grant_type": "client_credentials", "client_id": "myclient", "client_secret": "myclientsecret"},
+    headers={"Content-Type": "application/x-www-form-urlencoded"},
+    verify=ca,
+)
+response.raise_for_status()
+token = response.json()
+assert token["token_type"] == "Bearer" and token["expires_in"] == 60, token
+assert token["access_token"].count(".") == 2, "a JWT"
+print("ok  requests")
+PYTHON
