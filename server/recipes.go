@@ -179,6 +179,9 @@ func authentication(sample sample, assertion string) string {
 	case oauth.AuthSecretBasic:
 		return "echo -u " + sample.id + ":" + sample.secret
 	}
+	if sample.method == oauth.AuthSecretPost {
+		return "echo -d client_id=" + sample.id + " -d client_secret=" + sample.secret
+	}
 	return "echo -d client_id=" + sample.id
 }
 

@@ -13,7 +13,7 @@ func sampleRealms() map[string]*Realm {
 	plain := func(layout string, scopes ...string) *Realm {
 		return &Realm{Layout: layout, Sandbox: true, Policy: "oauth2", Scopes: scopes}
 	}
-	cern := plain("cern", "openid")
+	cern := plain("cern", "openid", "accounts")
 	cern.Subject = "service-account-{client_id}"
 	return map[string]*Realm{
 		"default": {
