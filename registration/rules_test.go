@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -198,6 +199,37 @@ func TestRedirectURIRules(t *testing.T) {
 	}
 	if _, _, err := registry.Put(t.Context(), m); err != nil {
 		t.Errorf("good redirect URIs refused: %v", err)
+	}
+}
+
+func TestACodeClientNeedsAResponseType(t *testing.T) {
+	m := tlsClient()
+	m.GrantTypes, m.RedirectURIs = []string{grantCode}, []string{"https://tpp.example/cb"}
+	m.ResponseTypes = []string{}
+	_, _, err := newRegistry(t).Put(t.Context(), m)
+	wantRefusal(t, err, oauth.CodeInvalidClientMetadata, "response_types is missing; authorization_code needs at least one")
+}
+
+func TestThePolicySaysWhetherTheOrderOfADNCounts(t *testing.T) {
+	certificate := selfSigned(t, testkeys.P256(1)) // O=bank, then CN=tpp
+	presented, err := mtls.NewPresented([]*x509.Certificate{certificate}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := newRegistry(t)
+	for policy, reversed := range map[string]bool{"strict": false, "plain": true} {
+		m := tlsClient()
+		m.Policy = policy
+		for dn, want := range map[string]bool{"CN=tpp,O=bank": true, "O=bank,CN=tpp": reversed} {
+			m.TLSClientAuthSubjectDN = dn
+			client, _, err := registry.Put(t.Context(), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if finding := client.Certificate.Match(presented); finding.OK != want {
+				t.Errorf("policy %s, registered %s: %+v", policy, dn, finding)
+			}
+		}
 	}
 }
 
