@@ -172,7 +172,7 @@ func TestAttackL4(t *testing.T) { // not parallel: it measures memory
 		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
 	}
 	headers := []byte(block.String())
-	before := heap()
+	before := heap(s)
 	for name, flood := range map[string]func(*http2.Framer, uint32) error{
 		"rapid reset": func(f *http2.Framer, id uint32) error {
 			if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: headers, EndHeaders: true, EndStream: true}); err != nil {
@@ -220,7 +220,7 @@ func TestAttackL4(t *testing.T) { // not parallel: it measures memory
 			}
 		})
 	}
-	eventually(t, "the end of the floods' memory", func() bool { return heap()-before < 64<<20 })
+	eventually(t, "the end of the floods' memory", func() bool { return heap(s)-before < 64<<20 })
 }
 
 func TestAttackL5L6(t *testing.T) {

@@ -95,6 +95,13 @@ func (l *Log) Count(text string) int {
 	return bytes.Count(l.text.Bytes(), []byte(text))
 }
 
+// Reset forgets what was written so far, for tests that measure memory.
+func (l *Log) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = bytes.Buffer{}
+}
+
 // Start starts a server that ends with the test. change adapts its configuration.
 func Start(t testing.TB, change ...func(*server.Config)) *Server {
 	t.Helper()
