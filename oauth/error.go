@@ -19,6 +19,8 @@ const (
 	CodeUnsupportedGrantType   = "unsupported_grant_type"  // RFC 6749 section 5.2
 	CodeInvalidScope           = "invalid_scope"           // RFC 6749 section 5.2
 	CodeInvalidTarget          = "invalid_target"          // RFC 8707 section 2
+	CodeInvalidDPoPProof       = "invalid_dpop_proof"      // RFC 9449 section 5
+	CodeUseDPoPNonce           = "use_dpop_nonce"          // RFC 9449 section 8
 	CodeInvalidToken           = "invalid_token"           // RFC 6750 section 3.1
 	CodeInsufficientScope      = "insufficient_scope"      // RFC 6750 section 3.1
 	CodeUnsupportedTokenType   = "unsupported_token_type"  // RFC 7009 section 2.2.1
@@ -110,6 +112,16 @@ func InvalidScope(format string, args ...any) Error {
 // InvalidTarget: the client may not have a token for that API.
 func InvalidTarget(format string, args ...any) Error {
 	return refusal(http.StatusBadRequest, CodeInvalidTarget, format, args)
+}
+
+// InvalidDPoPProof: the DPoP proof is missing or not good for this request.
+func InvalidDPoPProof(format string, args ...any) Error {
+	return refusal(http.StatusBadRequest, CodeInvalidDPoPProof, format, args)
+}
+
+// UseDPoPNonce: the DPoP proof needs the nonce that comes with this answer.
+func UseDPoPNonce(format string, args ...any) Error {
+	return refusal(http.StatusBadRequest, CodeUseDPoPNonce, format, args)
 }
 
 // InvalidToken: the access token is not good here.

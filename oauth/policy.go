@@ -28,12 +28,19 @@ type Policy struct {
 	AssertionAudience AudienceRule `json:"client_assertion_audience"`
 	// AssertionLifetime is the furthest exp may lie ahead.
 	AssertionLifetime time.Duration `json:"client_assertion_lifetime"`
-	// ClockSkew is how far iat and nbf may lie ahead and exp behind.
+	// ClockSkew is how far iat and nbf may lie ahead and exp behind; of a DPoP
+	// proof, how far iat may lie ahead, and beyond its age behind.
 	// FAPI 2 section 5.3.2.1: 10 s must be accepted, more than 60 s refused.
 	ClockSkew time.Duration `json:"clock_skew"`
 
-	// SenderConstrained refuses every token that is not bound to a certificate.
+	// SenderConstrained refuses every token that is bound to neither a
+	// certificate nor a DPoP key.
 	SenderConstrained bool `json:"sender_constrained_access_tokens"`
+	// DPoPAlgs are the JWS algorithms of DPoP proofs (RFC 9449 section 4.3);
+	// with none, the policy knows no DPoP.
+	DPoPAlgs []string `json:"dpop_signing_algs"`
+	// DPoPNonce wants the server's nonce in every proof (RFC 9449 section 8).
+	DPoPNonce bool `json:"dpop_nonce"`
 
 	// TokenAlgs are the JWS algorithms of access tokens and signed answers;
 	// the first is used for clients that chose none.

@@ -94,9 +94,29 @@ func (a *Audience) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]string)(a))
 }
 
-// Confirmation is the cnf claim: what a token is bound to.
+// Confirmation is the cnf claim (RFC 7800): what a token is bound to. A token
+// with both members wants both proofs.
 type Confirmation struct {
 	// CertificateThumbprint is the base64url SHA-256 of the client
 	// certificate's DER (RFC 8705 section 3.1).
 	CertificateThumbprint string `json:"x5t#S256,omitempty"`
+	// KeyThumbprint is the base64url RFC 7638 thumbprint, by SHA-256, of the
+	// key that signs DPoP proofs (RFC 9449 section 6.1).
+	KeyThumbprint string `json:"jkt,omitempty"`
+}
+
+// Authentication schemes of access tokens; as token_type they say which one a
+// token is used with.
+const (
+	SchemeBearer = "Bearer" // RFC 6750
+	SchemeDPoP   = "DPoP"   // RFC 9449 section 7.1
+)
+
+// TokenType is the token_type of a token that is bound so; nil is one that is
+// not bound.
+func (c *Confirmation) TokenType() string {
+	if c != nil && c.KeyThumbprint != "" {
+		return SchemeDPoP
+	}
+	return SchemeBearer
 }

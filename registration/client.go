@@ -31,7 +31,8 @@ type Client struct {
 	TokenAlg      string // JWS algorithm of access tokens
 	TokenLifetime time.Duration
 	// BoundTokens: access tokens are bound to the certificate (RFC 8705
-	// section 3), because the client or its policy asks for it.
+	// section 3), to a DPoP key (RFC 9449) or to both, because the client or its
+	// policy asks for it. The client says to which; the policy takes either.
 	BoundTokens bool
 
 	Certificate *mtls.Registered // nil unless tls_client_auth

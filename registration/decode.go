@@ -184,6 +184,7 @@ var misnamed = map[string]string{
 	"redirect_uri":            "redirect_uris",
 	"grant_type":              "grant_types",
 	"certificate_bound_token": "tls_client_certificate_bound_access_tokens",
+	"dpop_bound_tokens":       "dpop_bound_access_tokens",
 }
 
 func unknownMember(name string) string {

@@ -29,6 +29,7 @@ var (
 		AuthMethods:            []string{oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT},
 		AssertionAlgs:          []string{"PS256", "ES256", "EdDSA"},
 		SenderConstrained:      true,
+		DPoPAlgs:               []string{"ES256", "PS256", "EdDSA"},
 		TokenAlgs:              []string{"PS256", "ES256", "EdDSA"},
 		AccessTokenLifetime:    5 * time.Minute,
 		MaxAccessTokenLifetime: time.Hour,

@@ -54,6 +54,8 @@ type Metadata struct {
 
 	// CertificateBoundTokens is RFC 8705 section 3.4.
 	CertificateBoundTokens bool `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	// DPoPBoundTokens is RFC 9449 section 5.2.
+	DPoPBoundTokens bool `json:"dpop_bound_access_tokens,omitempty"`
 	// IntrospectionSignedResponseAlg is RFC 9701 section 6.
 	IntrospectionSignedResponseAlg string `json:"introspection_signed_response_alg,omitempty"`
 

@@ -382,6 +382,9 @@ func setTokens(c *Client) error {
 	if m.AccessTokenExpiration > 0 {
 		c.TokenLifetime = time.Duration(m.AccessTokenExpiration) * time.Second
 	}
-	c.BoundTokens = m.CertificateBoundTokens || p.SenderConstrained
+	if m.DPoPBoundTokens && len(p.DPoPAlgs) == 0 {
+		return invalid("dpop_bound_access_tokens", "does not go with policy %s, which knows no DPoP", p.Name)
+	}
+	c.BoundTokens = m.CertificateBoundTokens || m.DPoPBoundTokens || p.SenderConstrained
 	return nil
 }

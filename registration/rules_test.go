@@ -285,6 +285,13 @@ func TestWhatAClientBecomes(t *testing.T) {
 	if client, _, err = registry.Put(t.Context(), m); err != nil || !client.BoundTokens {
 		t.Errorf("a client that asks for bound tokens: %+v, %v", client, err)
 	}
+	m.CertificateBoundTokens, m.DPoPBoundTokens = false, true
+	_, _, err = registry.Put(t.Context(), m)
+	wantRefusal(t, err, oauth.CodeInvalidClientMetadata, "dpop_bound_access_tokens does not go with policy plain")
+	m.Policy, m.AccessTokenSignedResponseAlg = "strict", ""
+	if client, _, err = registry.Put(t.Context(), m); err != nil || !client.BoundTokens {
+		t.Errorf("a client that asks for DPoP: %+v, %v", client, err)
+	}
 
 	m = Metadata{ClientID: "web", Policy: "plain", ClientSecret: "verysecret", RedirectURIs: []string{"https://web.example/cb"}}
 	if client, _, err = registry.Put(t.Context(), m); err != nil {

@@ -224,6 +224,7 @@ func (k *check) policy(name string, own Policy) {
 		"token_endpoint_auth_methods":      {own.AuthMethods, base.AuthMethods},
 		"token_endpoint_auth_signing_algs": {own.AssertionAlgs, base.AssertionAlgs},
 		"access_token_signing_algs":        {own.TokenAlgs, base.TokenAlgs},
+		"dpop_signing_algs":                {own.DPoPAlgs, base.DPoPAlgs},
 	} {
 		for i, word := range lists[0] {
 			if !slices.Contains(lists[1], word) {

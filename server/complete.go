@@ -156,6 +156,7 @@ func (c *Config) Policy(name string) (*oauth.Policy, bool) {
 	replaceList(&row.AuthMethods, own.AuthMethods)
 	replaceList(&row.AssertionAlgs, own.AssertionAlgs)
 	replaceList(&row.TokenAlgs, own.TokenAlgs)
+	replaceList(&row.DPoPAlgs, own.DPoPAlgs)
 	replace(&row.AssertionAudience, own.AssertionAudience)
 	replace(&row.AssertionLifetime, own.AssertionLifetime.std())
 	replace(&row.ClockSkew, own.ClockSkew.std())
@@ -163,6 +164,9 @@ func (c *Config) Policy(name string) (*oauth.Policy, bool) {
 	replace(&row.MaxAccessTokenLifetime, own.MaxAccessTokenLifetime.std())
 	if own.SenderConstrained != nil {
 		row.SenderConstrained = *own.SenderConstrained
+	}
+	if own.DPoPNonce != nil {
+		row.DPoPNonce = *own.DPoPNonce
 	}
 	if own.AnyDNOrder != nil {
 		row.AnyDNOrder = *own.AnyDNOrder

@@ -243,7 +243,7 @@ func TestOwnPolicyOverrides(t *testing.T) {
 		Base: "fapi2", AuthMethods: []string{oauth.AuthTLS}, AssertionAlgs: []string{"RS256"},
 		AssertionAudience: oauth.AudienceEndpoints, AssertionLifetime: Duration(time.Second), ClockSkew: Duration(time.Second),
 		SenderConstrained: new(bool), TokenAlgs: []string{"PS256"}, AccessTokenLifetime: Duration(time.Second),
-		MaxAccessTokenLifetime: Duration(time.Second), AnyDNOrder: &yes,
+		MaxAccessTokenLifetime: Duration(time.Second), AnyDNOrder: &yes, DPoPAlgs: []string{"ES384"}, DPoPNonce: &yes,
 	}
 	config := Config{Policies: map[string]Policy{"mine": own, "same": {Base: "fapi2"}, "lost": {Base: "nothing"}}}
 	row, ok := config.Policy("mine")

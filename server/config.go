@@ -70,7 +70,9 @@ type Policy struct {
 	AssertionAudience      oauth.AudienceRule `json:"client_assertion_audience,omitempty" choices:"audience" doc:"What a client assertion may name as aud: issuer (that string alone) or endpoints (also the token endpoint, the endpoint called and their aliases)."`
 	AssertionLifetime      Duration           `json:"client_assertion_lifetime,omitempty" from:"10s" to:"24h" doc:"How far ahead exp of a client assertion may lie."`
 	ClockSkew              Duration           `json:"clock_skew,omitempty" from:"10s" to:"5m" doc:"How far clocks may differ; with a FAPI policy at most 1m."`
-	SenderConstrained      *bool              `json:"sender_constrained_access_tokens,omitempty" doc:"Refuse tokens that are not bound to a certificate."`
+	SenderConstrained      *bool              `json:"sender_constrained_access_tokens,omitempty" doc:"Refuse tokens that are bound to neither a certificate nor a DPoP key."`
+	DPoPAlgs               []string           `json:"dpop_signing_algs,omitempty" choices:"dpop-alg" doc:"JWS algorithms of DPoP proofs."`
+	DPoPNonce              *bool              `json:"dpop_nonce,omitempty" doc:"Want the server's nonce in every DPoP proof. A client that sends none is answered with one, and has to ask again."`
 	TokenAlgs              []string           `json:"access_token_signing_algs,omitempty" choices:"token-alg" doc:"JWS algorithms of access tokens; the first is used for clients that chose none."`
 	AccessTokenLifetime    Duration           `json:"access_token_lifetime,omitempty" from:"10s" to:"24h" doc:"For clients that chose none."`
 	MaxAccessTokenLifetime Duration           `json:"max_access_token_lifetime,omitempty" from:"10s" to:"24h" doc:"The longest a client may choose."`

@@ -17,11 +17,13 @@ var policies = map[string]oauth.Policy{
 		AssertionLifetime:      10 * time.Minute,
 		ClockSkew:              30 * time.Second,
 		SenderConstrained:      true,
+		DPoPAlgs:               []string{"ES256", "PS256", "EdDSA"},
 		TokenAlgs:              []string{"ES256", "PS256", "EdDSA"},
 		AccessTokenLifetime:    5 * time.Minute,
 		MaxAccessTokenLifetime: time.Hour,
 	},
-	// FAPI 1.0 Advanced Final: PS256 and ES256 only, aud as OpenID Connect has it.
+	// FAPI 1.0 Advanced Final: PS256 and ES256 only, aud as OpenID Connect has it,
+	// tokens bound to certificates (section 5.2.2), no DPoP.
 	"fapi1-advanced": {
 		AuthMethods:            []string{oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT},
 		AssertionAlgs:          []string{"PS256", "ES256"},
@@ -40,6 +42,7 @@ var policies = map[string]oauth.Policy{
 		AssertionAudience:      oauth.AudienceEndpoints,
 		AssertionLifetime:      time.Hour,
 		ClockSkew:              30 * time.Second,
+		DPoPAlgs:               []string{"ES256", "PS256", "EdDSA"},
 		TokenAlgs:              []string{"ES256", "PS256", "EdDSA"},
 		AccessTokenLifetime:    10 * time.Minute,
 		MaxAccessTokenLifetime: 24 * time.Hour,
@@ -54,6 +57,7 @@ var policies = map[string]oauth.Policy{
 		AssertionAudience:      oauth.AudienceEndpoints,
 		AssertionLifetime:      time.Hour,
 		ClockSkew:              30 * time.Second,
+		DPoPAlgs:               []string{"ES256", "PS256", "EdDSA"},
 		TokenAlgs:              []string{"ES256", "PS256", "EdDSA"},
 		AccessTokenLifetime:    10 * time.Minute,
 		MaxAccessTokenLifetime: 24 * time.Hour,

@@ -34,6 +34,7 @@ func everything(t *testing.T) Config {
 				AssertionAudience: "issuer", AssertionLifetime: Duration(90 * time.Second), ClockSkew: Duration(10*time.Second + 5),
 				SenderConstrained: &no, TokenAlgs: []string{"ES256"}, AccessTokenLifetime: Duration(time.Hour),
 				MaxAccessTokenLifetime: Duration(90 * time.Minute), AnyDNOrder: &yes,
+				DPoPAlgs: []string{"PS256", "ES384"}, DPoPNonce: &yes,
 			},
 		},
 		Realms: map[string]*Realm{

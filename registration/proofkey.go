@@ -1,0 +1,50 @@
+package registration
+
+import (
+	"crypto"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/fapid/fapid/testkeys"
+)
+
+// ProofKey is a public key that a DPoP proof brings along.
+type ProofKey struct {
+	Public any // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+	// Thumbprint is its RFC 7638 thumbprint by SHA-256, base64url: the jkt.
+	Thumbprint string
+}
+
+// ParseProofKey reads the jwk of a DPoP proof's header and holds it to the rules
+// for registered keys: public members only, type, curve and size, and that it
+// verifies alg. What costs a caller nothing to send costs little to refuse: size
+// and exponent are looked at before anything is computed with them. A modulus is
+// not searched for factors, since whoever brings a bad key harms himself alone.
+func ParseProofKey(jwk []byte, alg string, allowTestKeys bool) (*ProofKey, error) {
+	members, err := checkMembers(jwk)
+	if err != nil {
+		return nil, err
+	}
+	var key jose.JSONWebKey
+	if err := key.UnmarshalJSON(jwk); err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "go-jose/go-jose: "))
+	}
+	if err := checkKey(&key, stored); err != nil {
+		return nil, err
+	}
+	if !members.verifies() || !usable(&key, alg, signatureAlgs[alg]) {
+		return nil, fmt.Errorf("the key cannot verify %s: %s", quote(alg), describe([]jose.JSONWebKey{key}))
+	}
+	if !allowTestKeys && testkeys.Known(key.Key) {
+		return nil, errors.New("a public test key, whose private key everyone knows; make one of your own")
+	}
+	sum, err := key.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	return &ProofKey{Public: key.Key, Thumbprint: base64.RawURLEncoding.EncodeToString(sum)}, nil
+}
