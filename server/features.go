@@ -29,11 +29,11 @@ func servedGrant(grantType string) bool {
 func (r *realm) features(s *Server) []endpoint.Feature {
 	clients := &flow.Clients{Methods: r.authMethods(), Algs: r.assertionAlgs()}
 	list := []endpoint.Feature{
-		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: grants(r.config), Targets: r.targets(), Scope: r.config.Scopes},
-		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis},
+		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: grants(r.config), Targets: r.targets(), Binder: r.binder, Scope: r.config.Scopes},
+		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis, Binder: r.binder},
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
-		&bank.Bank{Issuer: r.issuer, Audience: r.config.Audience, Trust: r.trust.Load, Now: r.now, Users: s.users},
+		&bank.Bank{Issuer: r.issuer, Audience: r.config.Audience, Binder: r.binder, Now: r.now, Users: s.users},
 	}
 	if r.name == s.order[0] && s.ca != nil {
 		list = append(list, &flow.CRL{List: s.ca.CRL})
@@ -65,6 +65,11 @@ func (r *realm) authMethods() []string {
 // assertionAlgs are the client assertion algorithms of all the realm's policies.
 func (r *realm) assertionAlgs() []string {
 	return r.collect(func(policy *oauth.Policy) []string { return policy.AssertionAlgs })
+}
+
+// dpopAlgs are the DPoP algorithms of all the realm's policies.
+func (r *realm) dpopAlgs() []string {
+	return r.collect(func(policy *oauth.Policy) []string { return policy.DPoPAlgs })
 }
 
 // collect gathers a list over the realm's policies, in order, without repeats.

@@ -17,6 +17,7 @@ import (
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/admin"
+	"github.com/fapid/fapid/server/binding"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/store"
@@ -33,6 +34,7 @@ type realm struct {
 	apis    *registration.APIs
 	keys    *token.Keyring
 	issuer  *token.Issuer
+	binder  *binding.Binder
 	site    *endpoint.Site
 
 	trust     atomic.Pointer[mtls.Trust]
@@ -76,6 +78,9 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		Client:             r.clients.Get,
 		CertificateRevoked: r.certificateRevoked,
 		Signed:             s.metrics.ObserveSigning,
+	}
+	if err := r.openBinder(s); err != nil {
+		return nil, err
 	}
 	layout, _ := s.config.layout(config.Layout) // Complete has looked
 	r.site = &endpoint.Site{
@@ -130,6 +135,22 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 	}
 	r.apis, err = registration.OpenAPIs(ctx, r.name, s.store, r.now)
 	return err
+}
+
+func (r *realm) openBinder(s *Server) error {
+	nonces, err := store.NewSealer(s.master[:], r.name+"/dpop-nonce")
+	if err != nil {
+		return fmt.Errorf("realm %s: %w", r.name, err)
+	}
+	r.binder = &binding.Binder{
+		Trust:         r.trust.Load,
+		Proofs:        store.Claims{Store: s.store, Name: r.name + "/dpop-proof"},
+		Nonces:        nonces,
+		Now:           r.now,
+		Algs:          r.dpopAlgs(),
+		AllowTestKeys: r.sandboxed,
+	}
+	return nil
 }
 
 // fetchRoots are who may vouch for the hosts of jwks_uri: the system's roots,

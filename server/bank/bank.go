@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/binding"
 	"github.com/fapid/fapid/server/endpoint"
@@ -23,15 +22,14 @@ type Bank struct {
 	Issuer *token.Issuer
 	// Audience is what aud must name.
 	Audience string
-	// Trust returns the realm's trusted CAs as they are now.
-	Trust func() *mtls.Trust
-	Now   func() time.Time
+	Binder   *binding.Binder
+	Now      func() time.Time
 	// Users own the accounts.
 	Users []User
 }
 
-// Install opens the bank on both listeners; a bound token is of use on the mTLS
-// listener only, and the other one says so.
+// Install opens the bank on both listeners; a token that is bound to a
+// certificate is of use on the mTLS listener only, and the other one says so.
 func (b *Bank) Install(site *endpoint.Site) {
 	base := site.Path("bank")
 	for _, route := range []struct {
@@ -44,7 +42,7 @@ func (b *Bank) Install(site *endpoint.Site) {
 		{http.MethodGet, "/accounts/{AccountId}/transactions", "accounts", b.transactions},
 	} {
 		site.Open(endpoint.Route{
-			Path: base + route.path, Label: "bank" + route.path, Methods: []string{route.method}, Bearer: true,
+			Path: base + route.path, Label: "bank" + route.path, Methods: []string{route.method}, Bearer: true, DPoP: b.Binder.Algs,
 			Serve: func(ctx context.Context, r *endpoint.Request) (*endpoint.Answer, error) {
 				return b.protect(ctx, r, route.scope, route.serve)
 			},
@@ -67,9 +65,10 @@ func (b *Bank) protect(ctx context.Context, r *endpoint.Request, scope string, s
 }
 
 // admit checks the token in the order a resource server should: presence, form,
-// signature, life, audience, binding, scope (RFC 6750, RFC 8705 section 3).
+// signature, life, audience, binding, scope (RFC 6750, RFC 8705 section 3,
+// RFC 9449 section 7).
 func (b *Bank) admit(ctx context.Context, r *endpoint.Request, scope string) error {
-	presented, err := bearer(r)
+	scheme, presented, err := r.Token()
 	if err != nil {
 		return err
 	}
@@ -82,7 +81,8 @@ func (b *Bank) admit(ctx context.Context, r *endpoint.Request, scope string) err
 		r.Event.Fail("access token audience", b.Audience, strings.Join(claims.Audience, " "), "fetch a token for this API")
 		return oauth.InvalidToken("the access token is for another API")
 	}
-	if err := binding.Enforce(claims.Confirmation, r.Certificate, b.Trust(), b.Now(), r.Event); err != nil {
+	use := &binding.Use{Scheme: scheme, Token: presented, Confirmation: claims.Confirmation, Policy: claims.Client.Policy}
+	if err := b.Binder.Enforce(ctx, use, r.Sender()); err != nil {
 		return err
 	}
 	granted, err := oauth.ParseScope(claims.Scope)
@@ -95,30 +95,6 @@ func (b *Bank) admit(ctx context.Context, r *endpoint.Request, scope string) err
 	}
 	r.Event.Pass("scope", scope, claims.Scope)
 	return nil
-}
-
-// bearer takes the token from the Authorization header, and from nowhere else:
-// a token in a URL ends up in logs (RFC 6750 section 2.3, FAPI 2 section 5.3.4).
-func bearer(r *endpoint.Request) (string, error) {
-	if strings.Contains(r.URL.RawQuery, "access_token=") {
-		r.Event.Fail("access token", "in the Authorization header", "in the URL", "send Authorization: Bearer")
-		return "", oauth.InvalidRequest("send the access token in the Authorization header, not in the URL")
-	}
-	headers := r.Header["Authorization"]
-	switch len(headers) {
-	case 0:
-		r.Event.Fail("access token", "Authorization: Bearer", "no Authorization header", "fetch a token first")
-		return "", oauth.Error{Code: oauth.CodeInvalidToken, Status: http.StatusUnauthorized, Reason: "no access token"}
-	case 1:
-	default:
-		return "", oauth.InvalidRequest("there is more than one Authorization header")
-	}
-	scheme, presented, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") || presented == "" {
-		r.Event.Fail("access token", "Authorization: Bearer", "another scheme or no token", "send Authorization: Bearer TOKEN")
-		return "", oauth.InvalidToken("the Authorization header carries no Bearer token")
-	}
-	return strings.TrimSpace(presented), nil
 }
 
 // interactionID echoes the caller's x-fapi-interaction-id if it is a UUID, and

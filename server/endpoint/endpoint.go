@@ -13,6 +13,7 @@ import (
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/binding"
 )
 
 // The listeners a request can arrive on.
@@ -38,6 +39,21 @@ type Request struct {
 	Form oauth.Form
 	// Path holds the variables of a templated path.
 	Path map[string]string
+
+	sender binding.Sender
+}
+
+// Sender is what the request shows of who sends it, for the binding of tokens.
+// The address is the configured one; no header tells of another.
+func (r *Request) Sender() *binding.Sender {
+	if r.sender.Event == nil {
+		r.sender = binding.Sender{
+			Certificate: r.Certificate, Proofs: r.Header["Dpop"],
+			Method: r.Method, Path: r.URL.EscapedPath(), Bases: [2]string{r.Site.StandardURL, r.Site.MTLSURL},
+			Event: r.Event,
+		}
+	}
+	return &r.sender
 }
 
 // Answer is what a handler returns; only this package writes it.

@@ -57,6 +57,9 @@ type Route struct {
 	// Bearer marks a protected resource: its refusals carry the challenge of
 	// RFC 6750 section 3.
 	Bearer bool
+	// DPoP are the algorithms of the DPoP proofs that a protected resource takes
+	// (RFC 9449 section 7.1); none for one that takes Bearer tokens alone.
+	DPoP []string
 	// Open marks public documents: they may be cached and read across origins.
 	Open  bool
 	Serve Handler

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/fapid/fapid/oauth"
 )
@@ -38,6 +37,9 @@ func (ro *Router) write(w http.ResponseWriter, r *Request, route *Route, answer 
 		// Content-Length too, which net/http drops without a word, and then what
 		// follows on the connection may be smuggled.
 		header.Set("Connection", "close")
+	}
+	if r.sender.Nonce != "" {
+		header.Set("DPoP-Nonce", r.sender.Nonce) // RFC 9449 section 8.2
 	}
 	if route.Open {
 		header.Set("Access-Control-Allow-Origin", "*")
@@ -82,7 +84,7 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 	}
 	switch {
 	case route.Bearer:
-		header.Set("WWW-Authenticate", bearerChallenge(r.Site.Issuer, refusal, problem.URI))
+		header["Www-Authenticate"] = r.challenges(route, refusal, problem.URI)
 	case refusal.Code == oauth.CodeInvalidClient && r.Header.Get("Authorization") != "":
 		// RFC 6749 section 5.2: answer with the scheme the client used.
 		header.Set("WWW-Authenticate", `Basic realm="`+r.issuer()+`"`)
@@ -100,22 +102,6 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 		return []byte(`{"error":"server_error"}`), "application/json"
 	}
 	return body, media
-}
-
-// bearerChallenge is the challenge of RFC 6750 section 3: no error code when
-// the request carried no token at all.
-func bearerChallenge(issuer string, refusal oauth.Error, uri string) string {
-	var challenge strings.Builder
-	challenge.WriteString(`Bearer realm="` + issuer + `"`)
-	if refusal.Code == oauth.CodeInvalidToken || refusal.Code == oauth.CodeInsufficientScope || refusal.Code == oauth.CodeInvalidRequest {
-		if refusal.Description != "" {
-			challenge.WriteString(`, error="` + refusal.Code + `", error_description="` + refusal.Description + `"`)
-		}
-		if uri != "" {
-			challenge.WriteString(`, error_uri="` + uri + `"`)
-		}
-	}
-	return challenge.String()
 }
 
 func (r *Request) issuer() string {

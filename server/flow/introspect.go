@@ -7,6 +7,7 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server/binding"
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
@@ -17,6 +18,7 @@ type Introspect struct {
 	Clients *Clients
 	Issuer  *token.Issuer
 	APIs    *registration.APIs
+	Binder  *binding.Binder
 }
 
 // Install opens the introspection endpoint.
@@ -57,7 +59,7 @@ func (i *Introspect) serve(ctx context.Context, r *endpoint.Request, identity cl
 	if presented == "" {
 		return nil, oauth.InvalidRequest("token is missing")
 	}
-	report, err := i.examine(ctx, presented, identity, r.Event)
+	report, err := i.examine(ctx, presented, identity, r)
 	if err != nil {
 		return nil, err
 	}
@@ -79,22 +81,22 @@ func (i *Introspect) serve(ctx context.Context, r *endpoint.Request, identity cl
 
 // examine says what the caller may know of the token. A refusal of the token is
 // an answer here; a failure of the store is not.
-func (i *Introspect) examine(ctx context.Context, presented string, identity clientauth.Identity, event *oauth.Event) (*introspection, error) {
-	claims, err := i.Issuer.Verify(ctx, presented, event)
+func (i *Introspect) examine(ctx context.Context, presented string, identity clientauth.Identity, r *endpoint.Request) (*introspection, error) {
+	claims, err := i.Issuer.Verify(ctx, presented, r.Event)
 	if err != nil {
 		if oauth.AsError(err).Code == oauth.CodeInvalidToken {
 			return &introspection{}, nil
 		}
 		return nil, err
 	}
-	if !i.mayIntrospect(claims, identity, event) {
-		return &introspection{}, nil
+	if mayIntrospect, err := i.mayIntrospect(ctx, claims, identity, r); err != nil || !mayIntrospect {
+		return &introspection{}, err
 	}
 	return &introspection{
 		Active:       true,
 		Scope:        claims.Scope,
 		ClientID:     claims.ClientID,
-		TokenType:    "Bearer",
+		TokenType:    claims.Confirmation.TokenType(),
 		Expires:      claims.Expires,
 		IssuedAt:     claims.IssuedAt,
 		Subject:      claims.Subject,
@@ -108,29 +110,19 @@ func (i *Introspect) examine(ctx context.Context, presented string, identity cli
 
 // mayIntrospect: a token is the business of the API it is meant for and of the
 // client it was issued to. That client must hold what the token is bound to:
-// without the certificate, or with another, its token is not active.
-func (i *Introspect) mayIntrospect(claims *token.Claims, identity clientauth.Identity, event *oauth.Event) bool {
+// otherwise its token is not active.
+func (i *Introspect) mayIntrospect(ctx context.Context, claims *token.Claims, identity clientauth.Identity, r *endpoint.Request) (bool, error) {
 	caller := identity.Client.ID
 	if i.speaksFor(caller, claims.Audience) {
-		event.Pass("introspection audience", caller, caller)
-		return true
+		r.Event.Pass("introspection audience", caller, caller)
+		return true, nil
 	}
 	if claims.ClientID != caller {
-		event.Fail("introspection audience", "a caller named in aud, or the token's own client", caller, "introspect with the client of the API the token is meant for")
-		return false
+		r.Event.Fail("introspection audience", "a caller named in aud, or the token's own client", caller, "introspect with the client of the API the token is meant for")
+		return false, nil
 	}
-	if bound := claims.Confirmation; bound != nil {
-		held := "no client certificate"
-		if identity.Certificate != nil {
-			held = identity.Certificate.Thumbprint
-		}
-		if held != bound.CertificateThumbprint {
-			event.Fail("token binding", bound.CertificateThumbprint, held, "use the certificate the token was issued to, at the address in mtls_endpoint_aliases")
-			return false
-		}
-	}
-	event.Pass("introspection audience", claims.ClientID, caller)
-	return true
+	r.Event.Pass("introspection audience", claims.ClientID, caller)
+	return i.Binder.Held(ctx, claims.Confirmation, identity.Client.Policy, r.Sender())
 }
 
 // speaksFor reports whether a client is that of an API in the audience.

@@ -18,6 +18,7 @@ type Token struct {
 	Issuer  *token.Issuer
 	Grants  []Grant
 	Targets *Targets
+	Binder  *binding.Binder
 	// Scope is what the realm offers.
 	Scope oauth.Scope
 }
@@ -49,6 +50,9 @@ func (t *Token) Install(site *endpoint.Site) {
 	}
 	listed(site, t.Scope)
 	site.Publish("tls_client_certificate_bound_access_tokens", true) // RFC 8705 section 3.3
+	if len(t.Binder.Algs) > 0 {
+		site.PublishOneOf("dpop_signing_alg_values_supported", t.Binder.Algs...) // RFC 9449 section 5.1
+	}
 }
 
 // answer is a successful response (RFC 6749 section 5.1).
@@ -74,7 +78,7 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	if err != nil {
 		return nil, err
 	}
-	confirmation, err := binding.Bind(identity.Client, identity.Certificate, r.Event)
+	confirmation, err := t.Binder.Bind(ctx, identity.Client, r.Sender())
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +96,7 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 		return nil, err
 	}
 	return &endpoint.Answer{JSON: &answer{
-		AccessToken: compact, TokenType: "Bearer", ExpiresIn: expiresIn, Scope: authorization.Scope.String(),
+		AccessToken: compact, TokenType: confirmation.TokenType(), ExpiresIn: expiresIn, Scope: authorization.Scope.String(),
 	}}, nil
 }
 

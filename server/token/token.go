@@ -41,6 +41,10 @@ type Claims struct {
 	IssuedAt     int64               `json:"iat"` // seconds since 1970
 	Expires      int64               `json:"exp"` // seconds since 1970
 	Confirmation *oauth.Confirmation `json:"cnf,omitempty"`
+
+	// Client is the client of ClientID as it is registered now; set by
+	// [Issuer.Verify].
+	Client *registration.Client `json:"-"`
 }
 
 // Issuer issues and verifies a realm's access tokens.
@@ -168,7 +172,8 @@ func (i *Issuer) Verify(ctx context.Context, compact string, event *oauth.Event)
 		event.Fail("access token revocation", "not revoked", "revoked", "fetch a new token")
 		return nil, refused(errors.New("revoked"))
 	}
-	if _, ok := i.Client(claims.ClientID); !ok {
+	var known bool
+	if claims.Client, known = i.Client(claims.ClientID); !known {
 		event.Fail("access token client", "a registered client", claims.ClientID, "register the client again")
 		return nil, refused(errors.New("its client is gone"))
 	}
