@@ -146,12 +146,22 @@ func (s *Server) curlScript(sample sample, fapid string) string {
 		dir := s.absolute(filepath.Join("clients", sample.id))
 		curl += " --cert " + Shell(filepath.Join(dir, participant.FileTransport)) + " --key " + Shell(filepath.Join(dir, participant.FileTransportKey))
 	}
+	verb := func(verb string) string {
+		return fapid + " " + verb + " " + sample.id + " --dir " + Shell(s.absolute(""))
+	}
+	tokens, accounts := base+realm.site.Path("token_endpoint"), realm.site.MTLSURL+realm.site.Path("bank")+"/accounts"
+	proof, credentials := "", `-H "Authorization: Bearer $TOKEN"`
 	var script strings.Builder
 	fmt.Fprintf(&script, "#!/bin/sh\n# %s (%s): a token, the bank, introspection, revocation.\n# Needs curl and a running `fapid dev`. Run it line by line or as a whole.\nset -eu\n\n", sample.id, sample.name)
 	fmt.Fprintf(&script, "api() { %s \"$@\"; }\n", curl)
-	fmt.Fprintf(&script, "who() { %s; }\n\n", authentication(sample, fapid+" assertion "+sample.id+" --dir "+Shell(s.absolute(""))))
-	fmt.Fprintf(&script, "echo '# a token'\nTOKEN=$(api %s -d grant_type=client_credentials -d scope=accounts $(who) | tee /dev/stderr | sed -n 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/p')\n", base+realm.site.Path("token_endpoint"))
-	fmt.Fprintf(&script, "\necho '\n# the bank'\napi -H \"Authorization: Bearer $TOKEN\" %s/accounts\n", realm.site.MTLSURL+realm.site.Path("bank"))
+	fmt.Fprintf(&script, "who() { %s; }\n", authentication(sample, verb("assertion")))
+	if sample.dpop {
+		fmt.Fprintf(&script, "proof() { %s \"$@\"; }\n", verb("dpop"))
+		proof = `-H "DPoP: $(proof POST ` + tokens + `)" `
+		credentials = `-H "Authorization: DPoP $TOKEN" -H "DPoP: $(proof GET ` + accounts + ` --ath "$TOKEN")"`
+	}
+	fmt.Fprintf(&script, "\necho '# a token'\nTOKEN=$(api %s %s-d grant_type=client_credentials -d scope=accounts $(who) | tee /dev/stderr | sed -n 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/p')\n", tokens, proof)
+	fmt.Fprintf(&script, "\necho '\n# the bank'\napi %s %s\n", credentials, accounts)
 	fmt.Fprintf(&script, "\necho '\n# introspection'\napi %s -d token=\"$TOKEN\" $(who)\n", base+realm.site.Path("introspection_endpoint"))
 	fmt.Fprintf(&script, "\necho '\n# revocation'\napi %s -d token=\"$TOKEN\" $(who)\n", base+realm.site.Path("revocation_endpoint"))
 	fmt.Fprintf(&script, "\necho '\n# the token is dead'\napi %s -d token=\"$TOKEN\" $(who)\necho\n", base+realm.site.Path("introspection_endpoint"))

@@ -36,8 +36,9 @@ type sample struct {
 	secret          string
 	transport       certs.KeyAlgorithm // empty: no client certificate
 	selfSigned      bool
-	san             bool // registers its SAN DNS name instead of its subject
-	bound           bool
+	san             bool  // registers its SAN DNS name instead of its subject
+	bound           bool  // to its certificate
+	dpop            bool  // to its DPoP key
 	lifetime        int64 // of access tokens in seconds; 0 for the policy's
 }
 
@@ -49,6 +50,7 @@ var samples = []sample{
 	{realm: "default", id: "tpp-self-signed", name: "TPP with a certificate of its own making", policy: "fapi2", method: oauth.AuthSelfSignedTLS, transport: certs.RSA2048, selfSigned: true, bound: true},
 	{realm: "default", id: "tpp-jwt", name: "TPP with a signing key, PS256", policy: "sandbox", method: oauth.AuthPrivateKeyJWT, alg: "PS256", transport: certs.RSA2048},
 	{realm: "default", id: "tpp-jwt-es256", name: "TPP with a signing key, ES256", policy: "sandbox", method: oauth.AuthPrivateKeyJWT, alg: "ES256", transport: certs.RSA2048},
+	{realm: "default", id: "tpp-dpop", name: "TPP with a signing key and DPoP, no certificate", policy: "fapi2", method: oauth.AuthPrivateKeyJWT, alg: "ES256", dpop: true},
 	{realm: "default", id: "api-client", name: "Plain OAuth client", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "verysecret"},
 	{realm: "strict", id: "strict-tls", name: "TPP of the strict realm", policy: "fapi2", method: oauth.AuthTLS, transport: certs.P256, bound: true},
 

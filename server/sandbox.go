@@ -230,13 +230,16 @@ func (s *Server) make(ctx context.Context, sample sample) (*participant.Particip
 		ClientID: sample.id, ClientName: sample.name, Policy: sample.policy,
 		TokenEndpointAuthMethod: sample.method, TokenEndpointAuthSigningAlg: sample.alg,
 		GrantTypes: []string{"client_credentials"}, Scope: strings.Join(s.config.Realms[sample.realm].Scopes, " "),
-		CertificateBoundTokens: sample.bound, AccessTokenSignedResponseAlg: sample.alg, AccessTokenExpiration: sample.lifetime,
+		CertificateBoundTokens: sample.bound, DPoPBoundTokens: sample.dpop,
+		AccessTokenSignedResponseAlg: sample.alg, AccessTokenExpiration: sample.lifetime,
 	}}
-	if sample.transport == "" {
+	if sample.secret != "" {
 		return p, nil
 	}
-	if err := s.makeTransport(ctx, sample, p); err != nil {
-		return nil, err
+	if sample.transport != "" {
+		if err := s.makeTransport(ctx, sample, p); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.makeSigning(ctx, sample, p); err != nil {
 		return nil, err

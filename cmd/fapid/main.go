@@ -72,7 +72,7 @@ lines to paste.`,
 	}
 	root.AddCommand(
 		devCommand(), serveCommand(), configCommand(),
-		tokenCommand(), assertionCommand(), explainCommand(openOperator),
+		tokenCommand(), assertionCommand(), dpopCommand(), explainCommand(openOperator),
 		clientCommand(openOperator), certCommand(openOperator), keyCommand(openOperator),
 		dnCommand(), doctorCommand(),
 	)

@@ -88,14 +88,18 @@ func (f *clientFlags) provider(ctx context.Context, p *participant.Participant, 
 func tokenCommand() *cobra.Command {
 	var flags clientFlags
 	var scope string
-	var asJSON bool
+	var asJSON, dpop bool
 	command := &cobra.Command{
 		Use:   "token CLIENT",
 		Short: "Fetch a token by client credentials and print it",
 		Long: `Fetch a token by client credentials, as a sample client or as one whose folder
-is given, and print the access token: ready for $( ) in a curl line.`,
+is given, and print the access token: ready for $( ) in a curl line.
+
+With --dpop, and for a client that is registered so, the token is bound to the
+client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 		Example: `  fapid token tpp-tls
   fapid token tpp-tls --scope "accounts payments" --json
+  fapid token tpp-jwt --dpop
   curl -H "Authorization: Bearer $(fapid token tpp-jwt)" ...`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -112,6 +116,7 @@ is given, and print the access token: ready for $( ) in a curl line.`,
 			if err != nil {
 				return err
 			}
+			p.Metadata.DPoPBoundTokens = p.Metadata.DPoPBoundTokens || dpop
 			form := url.Values{}
 			if scope != "" {
 				form.Set("scope", scope)
@@ -134,6 +139,7 @@ is given, and print the access token: ready for $( ) in a curl line.`,
 	}
 	flags.register(command)
 	command.Flags().StringVar(&scope, "scope", "", "scopes to ask for (default: all the client has)")
+	command.Flags().BoolVar(&dpop, "dpop", false, "send a DPoP proof, and have the token bound to its key")
 	command.Flags().BoolVar(&asJSON, "json", false, "print the whole answer")
 	return command
 }

@@ -29,6 +29,7 @@ const (
 	FileSigning          = "signing.pem"
 	FileSigningKey       = "signing.key"
 	FileSigningJWK       = "signing.jwk" // private
+	FileDPoPKey          = "dpop.key"    // where DPoP proofs have a key of their own
 	FileCurl             = "curl.sh"
 	PKCS12Password       = "fapid" // Java reads no PKCS #12 without a password
 	defaultAssertionLife = 60      // seconds
@@ -47,6 +48,8 @@ type Participant struct {
 	Signing    []*x509.Certificate
 	SigningKey crypto.Signer
 	KeyID      string
+	// DPoPKey signs DPoP proofs; nil leaves it to the signing key.
+	DPoPKey crypto.Signer
 }
 
 // file is client.json: the metadata, and the secret that registration takes in
@@ -72,6 +75,9 @@ func Load(dir string) (*Participant, error) {
 		return nil, err
 	}
 	if p.Signing, p.SigningKey, err = loadPair(dir, FileSigning, FileSigningKey); err != nil {
+		return nil, err
+	}
+	if p.DPoPKey, err = loadKey(filepath.Join(dir, FileDPoPKey)); err != nil {
 		return nil, err
 	}
 	if p.SigningKey != nil {
@@ -103,6 +109,22 @@ func loadPair(dir, certificate, key string) ([]*x509.Certificate, crypto.Signer,
 	return chain, pair.PrivateKey.(crypto.Signer), nil
 }
 
+// loadKey reads a private key; a client that has none is no error.
+func loadKey(file string) (crypto.Signer, error) {
+	text, err := os.ReadFile(filepath.Clean(file))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := certs.ParseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return key, nil
+}
+
 // Save writes the folder.
 func (p *Participant) Save(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -119,6 +141,15 @@ func (p *Participant) Save(dir string) error {
 	}
 	if p.SigningKey != nil {
 		if err := p.saveSigning(dir); err != nil {
+			return err
+		}
+	}
+	if p.DPoPKey != nil {
+		text, err := certs.KeyPEM(p.DPoPKey)
+		if err != nil {
+			return err
+		}
+		if err := certs.WritePrivate(filepath.Join(dir, FileDPoPKey), text); err != nil {
 			return err
 		}
 	}

@@ -93,15 +93,15 @@ func (p *Participant) Client(roots *x509.CertPool) *http.Client {
 // section 4).
 func Discover(ctx context.Context, client *http.Client, issuer string) (*Provider, error) {
 	address := strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
-	status, body, err := exchange(ctx, client, http.MethodGet, address, nil, nil)
+	reply, err := exchange(ctx, client, http.MethodGet, address, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	if status != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %d", address, status)
+	if reply.Status != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %d", address, reply.Status)
 	}
 	var provider Provider
-	if err := json.Unmarshal(body, &provider); err != nil {
+	if err := json.Unmarshal(reply.Body, &provider); err != nil {
 		return nil, fmt.Errorf("%s: %w", address, err)
 	}
 	if provider.Issuer != issuer {
@@ -126,9 +126,32 @@ func (p *Participant) Endpoint(provider *Provider, name string) string {
 }
 
 // Post sends an authenticated request to an endpoint: the participant's client
-// authentication is added to the form.
-func (p *Participant) Post(ctx context.Context, client *http.Client, provider *Provider, endpoint string, form url.Values) (int, []byte, error) {
+// authentication is added to the form and, where it proves a DPoP key, a proof
+// to a token request. A proof that lacks the server's nonce is made once more
+// (RFC 9449 section 8).
+func (p *Participant) Post(ctx context.Context, client *http.Client, provider *Provider, endpoint string, form url.Values) (*Reply, error) {
+	if !p.Metadata.DPoPBoundTokens || endpoint != "token_endpoint" {
+		return p.post(ctx, client, provider, endpoint, form, "")
+	}
+	var nonce string
+	for {
+		proof, err := p.Proof(http.MethodPost, p.Endpoint(provider, endpoint), Proof{Nonce: nonce})
+		if err != nil {
+			return nil, err
+		}
+		reply, err := p.post(ctx, client, provider, endpoint, form, proof)
+		if err != nil || nonce != "" || !reply.wantsNonce() {
+			return reply, err
+		}
+		nonce = reply.Header.Get("DPoP-Nonce")
+	}
+}
+
+func (p *Participant) post(ctx context.Context, client *http.Client, provider *Provider, endpoint string, form url.Values, proof string) (*Reply, error) {
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	if proof != "" {
+		header.Set("DPoP", proof)
+	}
 	id := p.Metadata.ClientID
 	switch p.Metadata.TokenEndpointAuthMethod {
 	case oauth.AuthSecretBasic:
@@ -140,7 +163,7 @@ func (p *Participant) Post(ctx context.Context, client *http.Client, provider *P
 	case oauth.AuthPrivateKeyJWT, oauth.AuthSecretJWT:
 		assertion, err := p.Assertion(provider.Issuer, time.Now())
 		if err != nil {
-			return 0, nil, err
+			return nil, err
 		}
 		form.Set("client_id", id)
 		form.Set("client_assertion_type", AssertionType)
@@ -154,21 +177,36 @@ func (p *Participant) Post(ctx context.Context, client *http.Client, provider *P
 // maxAnswer is the most that is read of an answer.
 const maxAnswer = 1 << 20
 
-func exchange(ctx context.Context, client *http.Client, method, address string, header http.Header, body io.Reader) (int, []byte, error) {
+// Reply is what a server answered.
+type Reply struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// wantsNonce reports whether a proof was refused for the nonce that comes along.
+func (r *Reply) wantsNonce() bool {
+	var refusal struct {
+		Code string `json:"error"`
+	}
+	return r.Header.Get("DPoP-Nonce") != "" && json.Unmarshal(r.Body, &refusal) == nil && refusal.Code == oauth.CodeUseDPoPNonce
+}
+
+func exchange(ctx context.Context, client *http.Client, method, address string, header http.Header, body io.Reader) (*Reply, error) {
 	request, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	if header != nil {
 		request.Header = header
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	return response.StatusCode, text, err
+	return &Reply{response.StatusCode, response.Header, text}, err
 }
 
 // TokenResponse is a token endpoint's answer.
@@ -207,19 +245,19 @@ func (p *Participant) Token(ctx context.Context, client *http.Client, provider *
 	if form.Get("grant_type") == "" {
 		form.Set("grant_type", "client_credentials")
 	}
-	status, body, err := p.Post(ctx, client, provider, "token_endpoint", form)
+	reply, err := p.Post(ctx, client, provider, "token_endpoint", form)
 	if err != nil {
 		return nil, nil, err
 	}
 	var response TokenResponse
-	if err := json.Unmarshal(body, &response); err != nil {
-		return nil, body, fmt.Errorf("the token endpoint answered %d with something that is no JSON: %w", status, err)
+	if err := json.Unmarshal(reply.Body, &response); err != nil {
+		return nil, reply.Body, fmt.Errorf("the token endpoint answered %d with something that is no JSON: %w", reply.Status, err)
 	}
-	if status != http.StatusOK {
-		return nil, body, &Refused{status, response}
+	if reply.Status != http.StatusOK {
+		return nil, reply.Body, &Refused{reply.Status, response}
 	}
 	if response.AccessToken == "" {
-		return nil, body, errors.New("the token endpoint answered 200 without an access_token")
+		return nil, reply.Body, errors.New("the token endpoint answered 200 without an access_token")
 	}
-	return &response, body, nil
+	return &response, reply.Body, nil
 }

@@ -394,11 +394,11 @@ func (tpp *TPP) Post(endpoint string, form url.Values) Answer {
 	if form == nil {
 		form = url.Values{}
 	}
-	status, body, err := tpp.Participant.Post(context.Background(), tpp.HTTP, tpp.Provider, endpoint, form)
+	reply, err := tpp.Participant.Post(context.Background(), tpp.HTTP, tpp.Provider, endpoint, form)
 	if err != nil {
 		tpp.S.T.Fatal(err)
 	}
-	return parse(status, nil, body)
+	return parse(reply.Status, reply.Header, reply.Body)
 }
 
 // Bank calls the bank with a token and the TPP's certificate.
