@@ -22,7 +22,7 @@ import (
 )
 
 // The attack tests are named by the rows of the list of attacks they come from:
-// A mutual TLS, B client assertions, E and F tokens, K parsers, L HTTP. All of
+// A mutual TLS, B client assertions, E and F tokens, G DPoP, K parsers, L HTTP. All of
 // them send through exchange, which holds every answer against the rules that
 // no row may break.
 
@@ -212,6 +212,9 @@ func secretsOf(header http.Header, body string) (pieces []string) {
 			credentials = secret
 		}
 		add(credentials)
+	}
+	for _, proof := range header["Dpop"] {
+		add(proof)
 	}
 	for pair := range strings.SplitSeq(body, "&") {
 		name, value, _ := strings.Cut(pair, "=")

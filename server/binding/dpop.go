@@ -98,27 +98,37 @@ var checks = [...]struct {
 	{12, "DPoP key", (*proof).tokenKey, oauth.InvalidToken, "the access token is bound to another DPoP key"},
 }
 
-// verify puts the request's proof through the checks, spends it, and returns the
-// thumbprint of its key. With a token it is held to that, too.
+// verify examines the request's proof, spends it, and returns the thumbprint of
+// its key. With a token it is held to that, too.
 func (b *Binder) verify(ctx context.Context, sender *Sender, policy *oauth.Policy, use *Use) (string, error) {
 	p := &proof{binder: b, sender: sender, policy: policy, use: use, now: float64(b.Now().UnixMilli()) / 1000}
+	if err := p.examine(); err != nil {
+		return "", err
+	}
+	return p.key.Thumbprint, p.spend(ctx)
+}
+
+// examine puts the proof through the checks. Where nonces are wanted, every
+// refusal brings one, so that the next proof need not be refused for that.
+func (p *proof) examine() error {
+	event := p.sender.Event
 	for i := range checks {
 		check := &checks[i]
-		if check.number == 12 && use == nil {
+		if check.number == 12 && p.use == nil {
 			continue
 		}
 		found := check.of(p)
 		if found.ok {
-			sender.Event.Pass(check.name, found.expected, found.presented)
+			event.Pass(check.name, found.expected, found.presented)
 			continue
 		}
-		sender.Event.Fail(check.name, found.expected, found.presented, found.advice)
-		if policy.DPoPNonce {
-			sender.Nonce = b.nonce(0)
+		event.Fail(check.name, found.expected, found.presented, found.advice)
+		if p.policy.DPoPNonce {
+			p.sender.Nonce = p.binder.nonce(0)
 		}
-		return "", check.refuse("%s", check.says).Because("RFC 9449 section 4.3, check %d", check.number)
+		return check.refuse("%s", check.says).Because("RFC 9449 section 4.3, check %d", check.number)
 	}
-	return p.key.Thumbprint, p.spend(ctx)
+	return nil
 }
 
 func (p *proof) oneHeader() finding {

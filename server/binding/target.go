@@ -51,6 +51,9 @@ func normalize(address string) (string, bool) {
 	if err != nil || u.Host == "" || u.User != nil || defaultPorts[u.Scheme] == "" {
 		return "", false
 	}
+	if u.RawPath != "" && u.EscapedPath() != u.RawPath {
+		return "", false // not a URI: net/url would escape it anew, and lose %2F
+	}
 	u = u.ResolveReference(u) // takes dot segments out and leaves empty ones in
 	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
 	host = strings.TrimSuffix(host, ":"+defaultPorts[u.Scheme])

@@ -303,6 +303,13 @@ func JWT(m *registration.Metadata) {
 	m.TokenEndpointAuthMethod, m.TokenEndpointAuthSigningAlg, m.CertificateBoundTokens = oauth.AuthPrivateKeyJWT, "ES256", false
 }
 
+// DPoP makes a TPP's metadata private_key_jwt with tokens bound to its DPoP key,
+// which is its signing key.
+func DPoP(m *registration.Metadata) {
+	JWT(m)
+	m.DPoPBoundTokens = true
+}
+
 // Under puts a TPP under a policy.
 func Under(policy string) func(*registration.Metadata) {
 	return func(m *registration.Metadata) { m.Policy = policy }
@@ -401,10 +408,19 @@ func (tpp *TPP) Post(endpoint string, form url.Values) Answer {
 	return parse(reply.Status, reply.Header, reply.Body)
 }
 
-// Bank calls the bank with a token and the TPP's certificate.
+// Bank calls the bank with a token, the TPP's certificate and, if its tokens are
+// bound so, a DPoP proof.
 func (tpp *TPP) Bank(token string) Answer {
 	tpp.S.T.Helper()
-	return tpp.S.Do(tpp.HTTP, http.MethodGet, tpp.S.MTLS+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}, "")
+	address, header := tpp.S.MTLS+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}
+	if tpp.Metadata.DPoPBoundTokens {
+		proof, err := tpp.Proof(http.MethodGet, address, participant.Proof{Token: token, Time: tpp.S.Clock.Now()})
+		if err != nil {
+			tpp.S.T.Fatal(err)
+		}
+		header = http.Header{"Authorization": {"DPoP " + token}, "Dpop": {proof}}
+	}
+	return tpp.S.Do(tpp.HTTP, http.MethodGet, address, header, "")
 }
 
 // Do sends one request.
