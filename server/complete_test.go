@@ -132,6 +132,8 @@ func TestCompleteRefuses(t *testing.T) {
 		"wider method":   {"policies: {a: {base: fapi2, token_endpoint_auth_methods: [client_secret_post]}}", "fapid.yaml:1:59: policies.a.token_endpoint_auth_methods[0]: fapi2 has no client_secret_post" + narrow},
 		"wider alg":      {"policies: {a: {base: fapi1-advanced, token_endpoint_auth_signing_algs: [RS256]}}", "fapid.yaml:1:73: policies.a.token_endpoint_auth_signing_algs[0]: fapi1-advanced has no RS256" + narrow},
 		"wider tokens":   {"policies: {a: {base: fapi1-advanced, access_token_signing_algs: [EdDSA]}}", "fapid.yaml:1:66: policies.a.access_token_signing_algs[0]: fapi1-advanced has no EdDSA" + narrow},
+		"dpop alg":       {"policies: {a: {base: oauth2, dpop_signing_algs: [RS256]}}", `fapid.yaml:1:50: policies.a.dpop_signing_algs[0]: no signing algorithm for DPoP proofs "RS256"; there are ES256, PS256, EdDSA, ES384, ES512, PS384, PS512`},
+		"wider DPoP":     {"policies: {a: {base: fapi1-advanced, dpop_signing_algs: [ES256]}}", "fapid.yaml:1:58: policies.a.dpop_signing_algs[0]: fapi1-advanced has no ES256" + narrow},
 		"wider audience": {"policies: {a: {base: fapi2, client_assertion_audience: endpoints}}", "fapid.yaml:1:29: policies.a.client_assertion_audience: fapi2 takes the issuer alone" + narrow},
 		"wider binding":  {"policies: {a: {base: fapi2, sender_constrained_access_tokens: false}}", "fapid.yaml:1:29: policies.a.sender_constrained_access_tokens: fapi2 binds every token" + narrow},
 		"wider skew":     {"policies: {a: {base: fapi2, clock_skew: 61s}}", "fapid.yaml:1:29: policies.a.clock_skew: fapi2 allows at most 1m" + narrow},
@@ -205,7 +207,7 @@ func TestCompleteAccepts(t *testing.T) {
 		"admin behind a proxy":    "listeners: {admin: {url: 'https://ops.test'}}",
 		"issuer with a path":      "realms: {default: {issuer: 'https://localhost:8443/a/b', trust: {sandbox_ca: true}}}",
 		"own weak policy":         "policies: {a: {base: sandbox, token_endpoint_auth_methods: [client_secret_basic], token_endpoint_auth_signing_algs: [RS256], clock_skew: 5m}}",
-		"own narrow policy":       "policies: {a: {base: fapi1-advanced, client_assertion_audience: issuer, token_endpoint_auth_methods: [private_key_jwt], clock_skew: 1m, any_dn_order: true}}",
+		"own narrow policy":       "policies: {a: {base: fapi1-advanced, client_assertion_audience: issuer, token_endpoint_auth_methods: [private_key_jwt], clock_skew: 1m, any_dn_order: true, dpop_nonce: true}}",
 		"server certificates":     "tls: {rsa: {certificate: rsa.pem, key: rsa.key}, ecdsa: {certificate: p256.pem, key: p256.key}}",
 		"CAs":                     "realms: {default: {trust: {cas: [good.pem], crls: [good.pem]}, jwks: {allow_private: ['fc00::/7'], cas: [good.pem]}}}",
 	} {

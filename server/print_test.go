@@ -37,13 +37,15 @@ func everything(t *testing.T) Config {
 				DPoPAlgs: []string{"PS256", "ES384"}, DPoPNonce: &yes,
 			},
 		},
+		Layouts: map[string]Layout{"true": {Base: "keycloak", Paths: map[string]string{"true": "/a /{realm}/b"}}},
 		Realms: map[string]*Realm{
 			"true": {
 				Issuer: "https://auth.bank.test/ä b", Layout: "realm", Sandbox: true, Policy: "mine", Policies: []string{"1e3", "fapi2"},
 				Scopes: []string{"openid", "consent:*", "123", "null", "~", "a#b", "&x", "'", "- y", "yes", "0x1F", "urn:a:b:"}, Audience: "a: b # \"c\" \\",
-				Clock: Offset(-25 * time.Hour),
-				Trust: Trust{SandboxCA: true, CAs: []string{"good.pem"}, CRLs: []string{"./good.pem"}},
-				JWKS:  Fetch{AllowPrivate: []netip.Prefix{prefix("10.0.0.0/8")}, CAs: []string{"good.pem"}},
+				Clock:   Offset(-25 * time.Hour),
+				Subject: "sa-{client_id}",
+				Trust:   Trust{SandboxCA: true, CAs: []string{"good.pem"}, CRLs: []string{"./good.pem"}},
+				JWKS:    Fetch{AllowPrivate: []netip.Prefix{prefix("10.0.0.0/8")}, CAs: []string{"good.pem"}},
 			},
 		},
 		Log: Log{Level: "debug"},
