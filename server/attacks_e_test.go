@@ -147,7 +147,7 @@ func TestAttackE7F10(t *testing.T) {
 	}
 }
 
-// thumbprint is the kid of a signing key (RFC 7638).
+// thumbprint is the kid of a signing key, or the jkt of a DPoP key (RFC 7638).
 func thumbprint(t testing.TB, public any) string {
 	t.Helper()
 	jwk := jose.JSONWebKey{Key: public}

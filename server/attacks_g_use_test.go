@@ -3,7 +3,6 @@ package server_test
 import (
 	"crypto"
 	"crypto/rand"
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,16 +19,6 @@ import (
 	"github.com/fapid/fapid/server/servertest"
 	"github.com/fapid/fapid/testkeys"
 )
-
-// thumbprint is the jkt of a key (RFC 7638).
-func thumbprint(t testing.TB, key crypto.Signer) string {
-	t.Helper()
-	sum, err := (&jose.JSONWebKey{Key: key.Public()}).Thumbprint(crypto.SHA256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return base64.RawURLEncoding.EncodeToString(sum)
-}
 
 // failedCheck is what the trace of an answer says went wrong.
 func failedCheck(s *servertest.Server, answer servertest.Answer) oauth.Check {
@@ -80,7 +69,7 @@ func TestProofAlgorithms(t *testing.T) {
 			jwk := jose.JSONWebKey{Key: row.key.Public(), KeyID: "a", Use: "sig", Algorithm: row.alg}
 			proof := compact(t, row.alg, row.key, encode(t, g.header(row.key, "alg", row.alg, "jwk", jwk, "kid", "b")), encode(t, g.claims()))
 			wantAnswer(t, g.ask(t, []string{proof}, nil), 200, "")
-			if g.token != "" && claims(t, g.token)["cnf"].(map[string]any)["jkt"] != thumbprint(t, row.key) {
+			if g.token != "" && claims(t, g.token)["cnf"].(map[string]any)["jkt"] != thumbprint(t, row.key.Public()) {
 				t.Errorf("%s: cnf is %v", row.alg, claims(t, g.token)["cnf"])
 			}
 		}
@@ -351,7 +340,7 @@ func TestAttackA20(t *testing.T) {
 	tpp, thief := s.TPP("both", both), s.TPP("thief")
 	token := tpp.Token()
 	bound := claims(t, token)["cnf"].(map[string]any)
-	if bound["jkt"] != thumbprint(t, tpp.SigningKey) || bound["x5t#S256"] != s.Explain(tpp.Bank(token)).Certificate {
+	if bound["jkt"] != thumbprint(t, tpp.SigningKey.Public()) || bound["x5t#S256"] != s.Explain(tpp.Bank(token)).Certificate {
 		t.Errorf("cnf is %v", bound)
 	}
 	for _, base := range []string{s.Issuer, s.MTLS} {

@@ -57,11 +57,11 @@ func TestDefaults(t *testing.T) {
 		Realms: map[string]*Realm{
 			"default": {
 				Issuer: "https://localhost:8443", Layout: "default", Policy: "fapi2", Scopes: scopes,
-				Audience: "https://localhost:8444/bank", Trust: Trust{SandboxCA: true},
+				Audience: "https://localhost:8444/bank", Subject: "{client_id}", Trust: Trust{SandboxCA: true},
 			},
 			"uk": {
 				Issuer: "https://localhost:8443/realms/uk", Layout: "realm", Policy: "fapi2", Scopes: scopes,
-				Audience: "https://localhost:8444/realms/uk/bank", Trust: Trust{SandboxCA: true},
+				Audience: "https://localhost:8444/realms/uk/bank", Subject: "{client_id}", Trust: Trust{SandboxCA: true},
 			},
 		},
 		Log: Log{Level: "info"},

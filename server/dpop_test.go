@@ -85,7 +85,7 @@ func TestWhatATokenIsBoundTo(t *testing.T) {
 		if bound["x5t#S256"] == mtls.Thumbprint(tpp.Transport[0]) {
 			got = append(got, certificate)
 		}
-		if bound["jkt"] == thumbprint(t, tpp.SigningKey) {
+		if bound["jkt"] == thumbprint(t, tpp.SigningKey.Public()) {
 			got = append(got, key)
 		}
 		wantType := map[bool]string{true: "DPoP", false: "Bearer"}[bound["jkt"] != nil]
@@ -108,7 +108,7 @@ func TestDPoPIntrospection(t *testing.T) {
 	token := tpp.Token()
 	answer := api.Post("introspection_endpoint", url.Values{"token": {token}})
 	bound, _ := answer.JSON["cnf"].(map[string]any)
-	if answer.JSON["active"] != true || answer.JSON["token_type"] != "DPoP" || len(bound) != 1 || bound["jkt"] != thumbprint(t, tpp.SigningKey) {
+	if answer.JSON["active"] != true || answer.JSON["token_type"] != "DPoP" || len(bound) != 1 || bound["jkt"] != thumbprint(t, tpp.SigningKey.Public()) {
 		t.Errorf("to the API: %s", answer)
 	}
 	for _, base := range []string{s.Issuer, s.MTLS} {
@@ -181,7 +181,7 @@ func TestParticipantKeys(t *testing.T) {
 	}
 	tpp.Participant = loaded
 	bound := claims(t, tpp.Token())["cnf"].(map[string]any)
-	if bound["jkt"] != thumbprint(t, testkeys.RSA(4)) {
+	if bound["jkt"] != thumbprint(t, testkeys.RSA(4).Public()) {
 		t.Errorf("cnf is %v", bound)
 	}
 	// A server that is never content is asked twice and not for ever.
