@@ -166,7 +166,7 @@ func TestGoRun(t *testing.T) {
 	}
 	defer func() {
 		_ = syscall.Kill(-command.Process.Pid, syscall.SIGTERM)
-		<-server.ended // go run's exit code is its own
+		<-server.ended //nolint:errcheck // go run's exit code is its own
 	}()
 	lines := recipe.FindAllStringSubmatch(server.out.String(), -1)
 	if len(lines) != 6 || !strings.Contains(lines[2][3], "$(go run ./cmd/fapid token tpp-tls --dir ") {
