@@ -31,6 +31,8 @@ type API struct {
 	// AccessTokenExpiration is the longest life of its tokens in seconds; 0 is
 	// the client's.
 	AccessTokenExpiration int64 `json:"access_token_expiration,omitempty"`
+	// AccessTokenFormat of its tokens, "jwt" or "opaque"; empty is the client's.
+	AccessTokenFormat string `json:"access_token_format,omitempty"`
 	// Policies a client must be under; empty means any.
 	Policies []string `json:"policies,omitempty"`
 }
@@ -85,7 +87,8 @@ func (a *API) check() error {
 	if a.AccessTokenExpiration < 0 {
 		return invalid("access_token_expiration", "is a number of seconds")
 	}
-	return nil
+	_, err := tokenFormat(a.AccessTokenFormat)
+	return err
 }
 
 // Grants returns what the API lets a client do; false means nothing at all.

@@ -30,6 +30,9 @@ type Client struct {
 	GrantTypes    []string
 	TokenAlg      string // JWS algorithm of access tokens
 	TokenLifetime time.Duration
+	TokenFormat   string // oauth.FormatJWT or oauth.FormatOpaque
+	// RecordTokens: JWT access tokens are recorded, too.
+	RecordTokens bool
 	// BoundTokens: access tokens are bound to the certificate (RFC 8705
 	// section 3), to a DPoP key (RFC 9449) or to both, because the client or its
 	// policy asks for it. The client says to which; the policy takes either.

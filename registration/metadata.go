@@ -70,6 +70,12 @@ type Metadata struct {
 	// AccessTokenExpiration is the lifetime of access tokens in seconds;
 	// 0 is the policy's.
 	AccessTokenExpiration int64 `json:"access_token_expiration,omitempty"`
+	// AccessTokenFormat is "jwt" or "opaque"; empty is jwt. An API that says
+	// which it wants goes first.
+	AccessTokenFormat string `json:"access_token_format,omitempty"`
+	// RecordAccessTokens lists the client's JWT access tokens among the
+	// sessions; opaque ones always are.
+	RecordAccessTokens bool `json:"record_access_tokens,omitempty"`
 }
 
 // tlsName is one of the five RFC 8705 names with what a client registered.

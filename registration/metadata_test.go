@@ -25,7 +25,8 @@ func TestParseMetadataReadsEveryMember(t *testing.T) {
 		"tls_client_auth_san_ip": "192.0.2.1", "tls_client_auth_san_email": "x@y",
 		"tls_client_certificate_bound_access_tokens": true, "dpop_bound_access_tokens": true, "introspection_signed_response_alg": "PS256",
 		"software_id": "sid", "software_version": "sv",
-		"policy": "strict", "access_token_signed_response_alg": "ES256", "access_token_expiration": 300
+		"policy": "strict", "access_token_signed_response_alg": "ES256", "access_token_expiration": 300,
+		"access_token_format": "opaque", "record_access_tokens": true
 	}`
 	m, err := ParseMetadata([]byte(text))
 	if err != nil {

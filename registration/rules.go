@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -354,37 +353,5 @@ func (r *rules) setScope(c *Client) error {
 		return invalid("scope", "%s is not offered by this realm, which offers %s", quote(missing), list(r.scopes))
 	}
 	c.Scope = scope
-	return nil
-}
-
-func setTokens(c *Client) error {
-	m, p := &c.Metadata, c.Policy
-	for _, alg := range []struct{ member, value string }{
-		{"access_token_signed_response_alg", m.AccessTokenSignedResponseAlg},
-		{"introspection_signed_response_alg", m.IntrospectionSignedResponseAlg},
-	} {
-		if alg.value != "" && !slices.Contains(p.TokenAlgs, alg.value) {
-			return invalid(alg.member, "%s is not in policy %s, which allows %s", quote(alg.value), p.Name, list(p.TokenAlgs))
-		}
-	}
-	c.TokenAlg = m.AccessTokenSignedResponseAlg
-	if c.TokenAlg == "" {
-		if len(p.TokenAlgs) == 0 {
-			return invalid("policy", "%s has no access token algorithm", quote(p.Name))
-		}
-		c.TokenAlg = p.TokenAlgs[0]
-	}
-	longest := max(p.MaxAccessTokenLifetime, p.AccessTokenLifetime)
-	if m.AccessTokenExpiration < 0 || m.AccessTokenExpiration > int64(longest/time.Second) {
-		return invalid("access_token_expiration", "is %d, expected 1 to %d seconds by policy %s", m.AccessTokenExpiration, int64(longest/time.Second), p.Name)
-	}
-	c.TokenLifetime = p.AccessTokenLifetime
-	if m.AccessTokenExpiration > 0 {
-		c.TokenLifetime = time.Duration(m.AccessTokenExpiration) * time.Second
-	}
-	if m.DPoPBoundTokens && len(p.DPoPAlgs) == 0 {
-		return invalid("dpop_bound_access_tokens", "does not go with policy %s, which knows no DPoP", p.Name)
-	}
-	c.BoundTokens = m.CertificateBoundTokens || m.DPoPBoundTokens || p.SenderConstrained
 	return nil
 }

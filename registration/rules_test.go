@@ -87,6 +87,7 @@ func TestTLSClientRules(t *testing.T) {
 		{"lifetime over the policy", func(m *Metadata) { m.AccessTokenExpiration = 3601 }, "access_token_expiration is 3601, expected 1 to 3600 seconds by policy strict"},
 		{"negative lifetime", func(m *Metadata) { m.AccessTokenExpiration = -1 }, "access_token_expiration is -1"},
 		{"lifetime that overflows", func(m *Metadata) { m.AccessTokenExpiration = 1 << 62 }, "access_token_expiration is"},
+		{"unknown token format", func(m *Metadata) { m.AccessTokenFormat = "paseto" }, "access_token_format is 'paseto', expected jwt or opaque"},
 		{"jwks and jwks_uri", func(m *Metadata) { m.JWKS, m.JWKSURI = oneKey(t), "https://tpp.example/jwks" }, "jwks and jwks_uri are both given"},
 		{"jwks not JSON", func(m *Metadata) { m.JWKS = json.RawMessage("{") }, "jwks is not JSON"},
 		{"jwks empty", func(m *Metadata) { m.JWKS = json.RawMessage(`{"keys":[]}`) }, "jwks has no keys"},

@@ -37,6 +37,8 @@ type realm struct {
 	binder  *binding.Binder
 	site    *endpoint.Site
 
+	sessions *token.Sessions
+
 	trust     atomic.Pointer[mtls.Trust]
 	ca        *certs.Authority // nil unless the realm trusts the sandbox CA
 	crls      []*certs.CRLFile
@@ -70,11 +72,16 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 	if err := r.openClients(ctx, s, sealer); err != nil {
 		return nil, err
 	}
+	tokenSealer, err := store.NewSealer(s.master[:], name+"/refresh-token")
+	if err != nil {
+		return nil, fmt.Errorf("realm %s: %w", name, err)
+	}
+	r.sessions = token.NewSessions(name, s.store, tokenSealer, r.now)
 	r.issuer = &token.Issuer{
 		ID:                 config.Issuer,
 		Keys:               r.keys,
 		Now:                r.now,
-		Revoked:            store.Table[struct{}]{Store: s.store, Name: name + "/revoked-token", Now: r.now},
+		Sessions:           r.sessions,
 		Client:             r.clients.Get,
 		CertificateRevoked: r.certificateRevoked,
 		Signed:             s.metrics.ObserveSigning,

@@ -54,6 +54,12 @@ func (t Table[T]) Get(ctx context.Context, key string) (record T, err error) {
 	return record, err
 }
 
+// GetTx is Get inside a transaction the caller holds.
+func (t Table[T]) GetTx(tx Tx, key string) (record T, err error) {
+	record, _, err = t.read(tx, key)
+	return record, err
+}
+
 // Has reports whether a live record exists, without decoding it.
 func (t Table[T]) Has(ctx context.Context, key string) (found bool, err error) {
 	err = t.Store.View(ctx, func(tx Tx) error {

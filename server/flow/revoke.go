@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/clientauth"
@@ -9,8 +10,8 @@ import (
 	"github.com/fapid/fapid/server/token"
 )
 
-// Revoke is token revocation (RFC 7009). It bites on JWT access tokens: their
-// jti is remembered until they would have expired.
+// Revoke is token revocation (RFC 7009). It bites on JWT access tokens, too:
+// their end is remembered until they would have expired.
 type Revoke struct {
 	Clients *Clients
 	Issuer  *token.Issuer
@@ -26,10 +27,14 @@ func (v *Revoke) serve(ctx context.Context, r *endpoint.Request, identity client
 	if presented == "" {
 		return nil, oauth.InvalidRequest("token is missing")
 	}
-	claims, err := v.Issuer.Parse(presented)
+	claims, err := v.Issuer.Parse(ctx, presented)
+	if err != nil && !errors.Is(err, token.ErrForeign) {
+		// RFC 7009 section 2.2.1: 503, so that the client tries again.
+		return nil, oauth.TemporarilyUnavailable().Because("revoke: %w", err)
+	}
 	if err != nil {
 		// RFC 7009 section 2.2: an unknown token is an answer, not an error.
-		r.Event.Fail("token", "an access token signed by "+v.Issuer.ID, "", err.Error())
+		r.Event.Fail("token", "an access token issued by "+v.Issuer.ID, "", err.Error())
 		return &endpoint.Answer{}, nil
 	}
 	if claims.ClientID != identity.Client.ID {
@@ -41,7 +46,6 @@ func (v *Revoke) serve(ctx context.Context, r *endpoint.Request, identity client
 		return &endpoint.Answer{}, nil
 	}
 	if err := v.Issuer.Revoke(ctx, claims); err != nil {
-		// RFC 7009 section 2.2.1: 503, so that the client tries again.
 		return nil, oauth.TemporarilyUnavailable().Because("revoke: %w", err)
 	}
 	r.Event.Pass("token", "", "revoked "+claims.ID)

@@ -33,6 +33,7 @@ type target struct {
 	scopes   oauth.Scope // of all the APIs; unlimited says that one looks at none
 	roles    []string
 	lifetime time.Duration
+	format   string // of the token; empty where no API says
 
 	unlimited bool
 }
@@ -60,6 +61,9 @@ func (t *Targets) choose(form oauth.Form, client *registration.Client, event *oa
 			return nil, oauth.InvalidTarget("the client may have no token for this API").Because("API %s does not name the client", id)
 		}
 		chosen.add(api, access)
+		if err := chosen.agree(api, event); err != nil {
+			return nil, err
+		}
 	}
 	event.Pass("target API", "", strings.Join(chosen.audience, " "))
 	return chosen, nil
@@ -75,6 +79,21 @@ func (t *target) add(api *registration.API, access registration.Access) {
 		}
 	}
 	t.lifetime = api.Limit(t.lifetime)
+}
+
+// agree takes up the token format that an API wants. A token has one, so two
+// APIs that want different ones cannot share it.
+func (t *target) agree(api *registration.API, event *oauth.Event) error {
+	wanted := api.AccessTokenFormat
+	if wanted == "" || t.format == wanted {
+		return nil
+	}
+	if t.format != "" {
+		event.Fail("target API", "APIs that take "+t.format+" tokens", api.ID+", which takes "+wanted+" tokens", "fetch a token for each of them")
+		return oauth.InvalidTarget("these APIs take tokens of different formats").Because("%s and %s", t.format, wanted)
+	}
+	t.format = wanted
+	return nil
 }
 
 // narrow keeps the scopes that the APIs let the client have; when none is left

@@ -91,12 +91,15 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	}
 	authorization.Client, authorization.Confirmation = identity.Client, confirmation
 	authorization.Audience, authorization.Roles, authorization.Lifetime = target.audience, target.roles, target.lifetime
-	compact, expiresIn, err := t.Issuer.Issue(&authorization)
+	if authorization.Format = target.format; authorization.Format == "" {
+		authorization.Format = identity.Client.TokenFormat
+	}
+	issued, expiresIn, err := t.Issuer.Issue(ctx, &authorization)
 	if err != nil {
 		return nil, err
 	}
 	return &endpoint.Answer{JSON: &answer{
-		AccessToken: compact, TokenType: confirmation.TokenType(), ExpiresIn: expiresIn, Scope: authorization.Scope.String(),
+		AccessToken: issued, TokenType: confirmation.TokenType(), ExpiresIn: expiresIn, Scope: authorization.Scope.String(),
 	}}, nil
 }
 

@@ -19,6 +19,11 @@ func issuer(b *testing.B) *token.Issuer {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() })
+	return issuerOver(b, s)
+}
+
+func issuerOver(b testing.TB, s store.Store) *token.Issuer {
+	b.Helper()
 	sealer, err := store.NewSealer(make([]byte, 32), "default/secrets")
 	if err != nil {
 		b.Fatal(err)
@@ -31,7 +36,7 @@ func issuer(b *testing.B) *token.Issuer {
 	}
 	return &token.Issuer{
 		ID: "https://localhost:8443", Keys: keys, Now: time.Now,
-		Revoked:            store.Table[struct{}]{Store: s, Name: "default/revoked-token", Now: time.Now},
+		Sessions:           token.NewSessions("default", s, sealer, time.Now),
 		Client:             func(string) (*registration.Client, bool) { return nil, true },
 		CertificateRevoked: func(string) bool { return false },
 	}
@@ -48,7 +53,7 @@ func authorization(alg string) *token.Authorization {
 
 func issue(b *testing.B, i *token.Issuer, alg string) string {
 	b.Helper()
-	compact, _, err := i.Issue(authorization(alg))
+	compact, _, err := i.Issue(context.Background(), authorization(alg))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -74,7 +79,7 @@ func BenchmarkParse(b *testing.B) {
 			compact := issue(b, i, alg)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := i.Parse(compact); err != nil {
+				if _, err := i.Parse(context.Background(), compact); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -2,7 +2,6 @@ package token
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
-	"github.com/fapid/fapid/store"
 )
 
 // Authorization is what a grant has established: who may get a token for what.
@@ -26,10 +24,15 @@ type Authorization struct {
 	Audience     oauth.Audience
 	Roles        []string // that the API gave the client
 	Lifetime     time.Duration
+	Format       string              // oauth.FormatJWT or oauth.FormatOpaque
 	Confirmation *oauth.Confirmation // what the token is bound to; nil for nothing
+
+	// ID is the jti; empty for the first token of a new session.
+	ID string
 }
 
-// Claims are the claims of a JWT access token (RFC 9068 section 2.2).
+// Claims are what an access token says: the claims of a JWT (RFC 9068 section
+// 2.2), or what is recorded of an opaque one.
 type Claims struct {
 	Issuer       string              `json:"iss"`
 	Subject      string              `json:"sub"`
@@ -45,6 +48,8 @@ type Claims struct {
 	// Client is the client of ClientID as it is registered now; set by
 	// [Issuer.Verify].
 	Client *registration.Client `json:"-"`
+
+	opaque, ended bool // of an opaque token: that it is one, and whether its session was ended
 }
 
 // Issuer issues and verifies a realm's access tokens.
@@ -53,8 +58,8 @@ type Issuer struct {
 	ID   string
 	Keys *Keyring
 	Now  func() time.Time
-	// Revoked holds the jti of revoked tokens until they would have expired.
-	Revoked store.Table[struct{}]
+	// Sessions is the record of what was issued and of what was ended.
+	Sessions *Sessions
 	// Client finds a client that may still get and use tokens.
 	Client func(id string) (*registration.Client, bool)
 	// CertificateRevoked reports whether the certificate with this x5t#S256 has
@@ -64,14 +69,14 @@ type Issuer struct {
 	Signed func(alg string, took time.Duration)
 }
 
-// Issue signs an access token and returns it with its life in seconds.
-func (i *Issuer) Issue(authorization *Authorization) (compact string, expiresIn int64, err error) {
+// Issue makes an access token and returns it with its life in seconds.
+func (i *Issuer) Issue(ctx context.Context, authorization *Authorization) (text string, expiresIn int64, err error) {
 	client := authorization.Client
 	now := i.Now()
 	expiresIn = int64(authorization.Lifetime / time.Second)
-	key := i.Keys.Active(client.TokenAlg)
-	if key == nil {
-		return "", 0, fmt.Errorf("no signing key for %s", client.TokenAlg)
+	id := authorization.ID
+	if id == "" {
+		id = newID(now)
 	}
 	claims := Claims{
 		Issuer:       i.ID,
@@ -80,17 +85,31 @@ func (i *Issuer) Issue(authorization *Authorization) (compact string, expiresIn 
 		ClientID:     client.ID,
 		Scope:        authorization.Scope.String(),
 		Roles:        authorization.Roles,
-		ID:           rand.Text(),
+		ID:           id,
 		IssuedAt:     now.Unix(),
 		Expires:      now.Unix() + expiresIn,
 		Confirmation: authorization.Confirmation,
 	}
+	text, err = i.record(ctx, authorization, &claims)
+	if err != nil || text != "" {
+		return text, expiresIn, err
+	}
+	text, err = i.sign(client.TokenAlg, &claims)
+	return text, expiresIn, err
+}
+
+// sign makes a JWT access token.
+func (i *Issuer) sign(alg string, claims *Claims) (string, error) {
+	key := i.Keys.Active(alg)
+	if key == nil {
+		return "", fmt.Errorf("no signing key for %s", alg)
+	}
 	started := time.Now()
-	compact, err = key.Sign(TypeAccessToken, &claims)
+	compact, err := key.Sign(TypeAccessToken, claims)
 	if i.Signed != nil {
 		i.Signed(key.Alg, time.Since(started))
 	}
-	return compact, expiresIn, err
+	return compact, err
 }
 
 // ErrForeign says that a token was not issued by this realm in this form.
@@ -99,9 +118,23 @@ var ErrForeign = errors.New("not an access token of this issuer")
 // MaxToken is the most bytes a token may have; ours stay under two thousand.
 const MaxToken = 8 << 10
 
-// Parse checks form, type, key and signature of an access token and returns its
-// claims, whether or not they still hold. The error says what was wrong.
-func (i *Issuer) Parse(compact string) (*Claims, error) {
+// Parse checks that an access token is one of ours and returns its claims,
+// whether or not they still hold. The error says what was wrong; one that is no
+// [ErrForeign] is a failure of the store, and says nothing of the token.
+func (i *Issuer) Parse(ctx context.Context, text string) (claims *Claims, err error) {
+	if isOpaque(text) {
+		claims, err = i.Sessions.access(ctx, text)
+	} else {
+		claims, err = i.parseJWT(text)
+	}
+	if err == nil && claims.Issuer != i.ID {
+		return nil, fmt.Errorf("%w: its iss is %q", ErrForeign, oauth.Clip(claims.Issuer))
+	}
+	return claims, err
+}
+
+// parseJWT checks form, type, key and signature.
+func (i *Issuer) parseJWT(compact string) (*Claims, error) {
 	if len(compact) > MaxToken {
 		return nil, fmt.Errorf("%w: it has %d bytes, ours have at most %d", ErrForeign, len(compact), MaxToken)
 	}
@@ -121,9 +154,6 @@ func (i *Issuer) Parse(compact string) (*Claims, error) {
 	var claims Claims
 	if err := strict.Unmarshal(jws.Payload, &claims); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
-	}
-	if claims.Issuer != i.ID {
-		return nil, fmt.Errorf("%w: its iss is %q", ErrForeign, oauth.Clip(claims.Issuer))
 	}
 	return &claims, nil
 }
@@ -152,19 +182,22 @@ func (i *Issuer) foreign(text []byte) string {
 // revocation, its client, its certificate. Each is recorded in the event. A
 // refusal of the token is an invalid_token; when the store cannot say whether it
 // is revoked, the error is temporarily_unavailable and the token not accepted.
-func (i *Issuer) Verify(ctx context.Context, compact string, event *oauth.Event) (*Claims, error) {
-	claims, err := i.Parse(compact)
+func (i *Issuer) Verify(ctx context.Context, text string, event *oauth.Event) (*Claims, error) {
+	claims, err := i.Parse(ctx, text)
+	if err != nil && !errors.Is(err, ErrForeign) {
+		return nil, oauth.TemporarilyUnavailable().Because("recorded tokens: %w", err)
+	}
 	if err != nil {
-		event.Fail("access token", "an access token signed by "+i.ID, "", err.Error())
+		event.Fail("access token", "an access token issued by "+i.ID, "", err.Error())
 		return nil, refused(err)
 	}
-	event.Pass("access token signature", i.ID, claims.ID)
+	event.Pass("access token", i.ID, claims.ID)
 	now := i.Now().Unix()
 	if now >= claims.Expires {
 		event.Fail("access token lifetime", "now before exp", fmt.Sprintf("expired %d s ago", now-claims.Expires), "fetch a new token")
 		return nil, refused(errors.New("expired"))
 	}
-	revoked, err := i.Revoked.Has(ctx, claims.ID)
+	revoked, err := i.Sessions.dead(ctx, claims)
 	if err != nil {
 		return nil, oauth.TemporarilyUnavailable().Because("revoked tokens: %w", err)
 	}
@@ -187,11 +220,6 @@ func (i *Issuer) Verify(ctx context.Context, compact string, event *oauth.Event)
 
 func refused(err error) error {
 	return oauth.InvalidToken("the access token is not valid").Because("%w", err)
-}
-
-// Revoke makes a token dead for the rest of its life (RFC 7009).
-func (i *Issuer) Revoke(ctx context.Context, claims *Claims) error {
-	return i.Revoked.Put(ctx, claims.ID, struct{}{}, time.Unix(claims.Expires, 0))
 }
 
 // SignIntrospection signs an introspection answer (RFC 9701 section 5).
