@@ -31,6 +31,7 @@ import (
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/bank"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/store"
 )
 
@@ -241,6 +242,14 @@ func (s *Server) Clients(realm string) *registration.Registry {
 func (s *Server) APIs(realm string) *registration.APIs {
 	if r, ok := s.realms[realm]; ok {
 		return r.apis
+	}
+	return nil
+}
+
+// Sessions is the record of what a realm has issued, nil for an unknown one.
+func (s *Server) Sessions(realm string) *token.Sessions {
+	if r, ok := s.realms[realm]; ok {
+		return r.sessions
 	}
 	return nil
 }

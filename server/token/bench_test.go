@@ -2,6 +2,8 @@ package token_test
 
 import (
 	"context"
+	"crypto"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/store"
+	"github.com/fapid/fapid/testkeys"
 )
 
 // issuer is a realm's issuer over a store that is forgotten.
@@ -24,19 +27,36 @@ func issuer(b *testing.B) *token.Issuer {
 
 func issuerOver(b testing.TB, s store.Store) *token.Issuer {
 	b.Helper()
+	return issuerAt(b, s, time.Now)
+}
+
+// quick hands out the RSA test keys in turn; making one takes a second.
+func quick() func(alg string) (crypto.Signer, error) {
+	var made atomic.Int64
+	return func(alg string) (crypto.Signer, error) {
+		if alg == "PS256" {
+			return testkeys.RSA(int(made.Add(1)-1)%2 + 1), nil
+		}
+		return nil, nil
+	}
+}
+
+func issuerAt(b testing.TB, s store.Store, now func() time.Time) *token.Issuer {
+	b.Helper()
 	sealer, err := store.NewSealer(make([]byte, 32), "default/secrets")
 	if err != nil {
 		b.Fatal(err)
 	}
 	keys, err := token.OpenKeyring(context.Background(), token.KeyringConfig{
-		Realm: "default", Store: s, Sealer: sealer, Now: time.Now, LongestToken: time.Hour,
+		Realm: "default", Store: s, Sealer: sealer, Now: now, LongestToken: time.Hour,
+		Generate: quick(), AllowTestKeys: true,
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	return &token.Issuer{
-		ID: "https://localhost:8443", Keys: keys, Now: time.Now,
-		Sessions:           token.NewSessions("default", s, sealer, time.Now),
+		ID: "https://localhost:8443", Keys: keys, Now: now,
+		Sessions:           token.NewSessions("default", s, sealer, now),
 		Client:             func(string) (*registration.Client, bool) { return nil, true },
 		CertificateRevoked: func(string) bool { return false },
 	}
