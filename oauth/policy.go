@@ -50,6 +50,21 @@ type Policy struct {
 	AccessTokenLifetime    time.Duration `json:"access_token_lifetime"`
 	MaxAccessTokenLifetime time.Duration `json:"max_access_token_lifetime"`
 
+	// RefreshRotation exchanges a refresh token for a new one at every use
+	// (RFC 9700 section 4.14.2); otherwise the same one stays good, as FAPI 2
+	// section 5.3.2.1 wants it for clients that are bound or authenticated.
+	RefreshRotation bool `json:"refresh_rotation"`
+	// RefreshForClientCredentials lets clients have refresh tokens with the client
+	// credentials grant, which RFC 6749 section 4.4.3 advises against.
+	RefreshForClientCredentials bool `json:"refresh_for_client_credentials"`
+	// RefreshWithRenewedCertificate accepts another certificate of the same
+	// registered identity than the one the tokens were bound to at first.
+	RefreshWithRenewedCertificate bool `json:"refresh_with_renewed_certificate"`
+	// RefreshTokenLifetime is used for clients that chose none,
+	// MaxRefreshTokenLifetime is the longest a client may choose.
+	RefreshTokenLifetime    time.Duration `json:"refresh_token_lifetime"`
+	MaxRefreshTokenLifetime time.Duration `json:"max_refresh_token_lifetime"`
+
 	// AnyDNOrder accepts a subject whose RDNs come in another order than
 	// registered; RFC 5280 says the order matters, so the default is strict.
 	AnyDNOrder bool `json:"any_dn_order"`

@@ -33,6 +33,12 @@ type Client struct {
 	TokenFormat   string // oauth.FormatJWT or oauth.FormatOpaque
 	// RecordTokens: JWT access tokens are recorded, too.
 	RecordTokens bool
+	// RefreshTokens: client credentials bring a refresh token, too.
+	RefreshTokens bool
+	// RefreshLifetime is how long a refresh token lives from its issue, or from
+	// its last use; 0 is for ever.
+	RefreshLifetime    time.Duration
+	RefreshFromLastUse bool
 	// BoundTokens: access tokens are bound to the certificate (RFC 8705
 	// section 3), to a DPoP key (RFC 9449) or to both, because the client or its
 	// policy asks for it. The client says to which; the policy takes either.

@@ -76,6 +76,14 @@ type Metadata struct {
 	// RecordAccessTokens lists the client's JWT access tokens among the
 	// sessions; opaque ones always are.
 	RecordAccessTokens bool `json:"record_access_tokens,omitempty"`
+	// RefreshToken gives the client refresh tokens with the client credentials
+	// grant, too, and with them the grant refresh_token.
+	RefreshToken bool `json:"refresh_token,omitempty"`
+	// RefreshTokenExpiration is the lifetime of refresh tokens in seconds; 0 is
+	// the policy's. RefreshTokenExpirationFrom is what it is counted from:
+	// "issue", which empty is, or "last_use".
+	RefreshTokenExpiration     int64  `json:"refresh_token_expiration,omitempty"`
+	RefreshTokenExpirationFrom string `json:"refresh_token_expiration_from,omitempty"`
 }
 
 // tlsName is one of the five RFC 8705 names with what a client registered.

@@ -26,7 +26,8 @@ func TestParseMetadataReadsEveryMember(t *testing.T) {
 		"tls_client_certificate_bound_access_tokens": true, "dpop_bound_access_tokens": true, "introspection_signed_response_alg": "PS256",
 		"software_id": "sid", "software_version": "sv",
 		"policy": "strict", "access_token_signed_response_alg": "ES256", "access_token_expiration": 300,
-		"access_token_format": "opaque", "record_access_tokens": true
+		"access_token_format": "opaque", "record_access_tokens": true,
+		"refresh_token": true, "refresh_token_expiration": 600, "refresh_token_expiration_from": "last_use"
 	}`
 	m, err := ParseMetadata([]byte(text))
 	if err != nil {

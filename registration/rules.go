@@ -49,6 +49,7 @@ func (r *rules) build(m Metadata, kept *credential, from origin) (*Client, error
 		checkURIs,
 		r.setScope,
 		setTokens,
+		setRefresh,
 	} {
 		if err := check(c); err != nil {
 			return nil, err
@@ -74,8 +75,9 @@ func (r *rules) withDefaults(m *Metadata) {
 	}
 }
 
-// Grant types that redirect (RFC 7591 section 2.1).
+// Grant types that rules speak of (RFC 7591 section 2.1).
 const (
+	grantRefresh  = "refresh_token"
 	grantCode     = "authorization_code"
 	grantImplicit = "implicit"
 )

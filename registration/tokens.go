@@ -47,6 +47,35 @@ func setTokens(c *Client) (err error) {
 	return nil
 }
 
+// setRefresh settles whether the client has refresh tokens, and their life.
+func setRefresh(c *Client) error {
+	m, p := &c.Metadata, c.Policy
+	if m.RefreshToken && !p.RefreshForClientCredentials {
+		return invalid("refresh_token", "is true, and policy %s gives none with client credentials; leave it out", p.Name)
+	}
+	if m.RefreshToken && !c.MayUse(grantRefresh) {
+		c.GrantTypes = append(slices.Clone(c.GrantTypes), grantRefresh)
+	}
+	if !c.MayUse(grantRefresh) && (m.RefreshTokenExpiration != 0 || m.RefreshTokenExpirationFrom != "") {
+		return invalid("refresh_token_expiration", "goes with refresh_token: true or grant type %s", grantRefresh)
+	}
+	longest := max(p.MaxRefreshTokenLifetime, p.RefreshTokenLifetime)
+	if m.RefreshTokenExpiration < 0 || m.RefreshTokenExpiration > int64(longest/time.Second) {
+		return invalid("refresh_token_expiration", "is %d, expected 1 to %d seconds by policy %s", m.RefreshTokenExpiration, int64(longest/time.Second), p.Name)
+	}
+	switch m.RefreshTokenExpirationFrom {
+	case "", "issue", "last_use":
+		c.RefreshFromLastUse = m.RefreshTokenExpirationFrom == "last_use"
+	default:
+		return invalid("refresh_token_expiration_from", "is %s, expected issue or last_use", quote(m.RefreshTokenExpirationFrom))
+	}
+	c.RefreshTokens, c.RefreshLifetime = m.RefreshToken, p.RefreshTokenLifetime
+	if m.RefreshTokenExpiration > 0 {
+		c.RefreshLifetime = time.Duration(m.RefreshTokenExpiration) * time.Second
+	}
+	return nil
+}
+
 // tokenFormat checks a format of access tokens that may be left out.
 func tokenFormat(format string) (string, error) {
 	switch format {

@@ -199,6 +199,9 @@ func secretsOf(header http.Header, body string) (pieces []string) {
 		if len(parts) == 3 {
 			parts = parts[1:] // anybody knows the header of a JWT
 		}
+		if strings.HasPrefix(secret, "fapid_") {
+			parts = parts[len(parts)-1:] // the rest says where the record is
+		}
 		for _, part := range parts {
 			if len(part) >= 16 {
 				pieces = append(pieces, part[:min(len(part), 40)])
@@ -218,7 +221,7 @@ func secretsOf(header http.Header, body string) (pieces []string) {
 	}
 	for pair := range strings.SplitSeq(body, "&") {
 		name, value, _ := strings.Cut(pair, "=")
-		if value, err := url.QueryUnescape(value); err == nil && (name == "client_secret" || name == "client_assertion" || name == "token") {
+		if value, err := url.QueryUnescape(value); err == nil && (name == "client_secret" || name == "client_assertion" || name == "token" || name == "refresh_token") {
 			add(value)
 		}
 	}

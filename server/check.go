@@ -214,6 +214,10 @@ func (k *check) policy(name string, own Policy) {
 		k.refuse(at+".access_token_lifetime", "%s is longer than max_access_token_lifetime, %s",
 			Duration(row.AccessTokenLifetime), Duration(row.MaxAccessTokenLifetime))
 	}
+	if row, _ := k.config.Policy(name); row.RefreshTokenLifetime > row.MaxRefreshTokenLifetime {
+		k.refuse(at+".refresh_token_lifetime", "%s is longer than max_refresh_token_lifetime, %s",
+			Duration(row.RefreshTokenLifetime), Duration(row.MaxRefreshTokenLifetime))
+	}
 	if !base.SenderConstrained {
 		return
 	}
@@ -237,6 +241,12 @@ func (k *check) policy(name string, own Policy) {
 	}
 	if own.SenderConstrained != nil && !*own.SenderConstrained {
 		wider("sender_constrained_access_tokens", "binds every token")
+	}
+	if own.RefreshRotation != nil && *own.RefreshRotation {
+		wider("refresh_rotation", "keeps a refresh token good")
+	}
+	if own.RefreshForClientCredentials != nil && *own.RefreshForClientCredentials {
+		wider("refresh_for_client_credentials", "gives none")
 	}
 	if own.ClockSkew > maxSkew {
 		wider("clock_skew", "allows at most "+maxSkew.String())

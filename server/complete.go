@@ -162,14 +162,22 @@ func (c *Config) Policy(name string) (*oauth.Policy, bool) {
 	replace(&row.ClockSkew, own.ClockSkew.std())
 	replace(&row.AccessTokenLifetime, own.AccessTokenLifetime.std())
 	replace(&row.MaxAccessTokenLifetime, own.MaxAccessTokenLifetime.std())
-	if own.SenderConstrained != nil {
-		row.SenderConstrained = *own.SenderConstrained
-	}
-	if own.DPoPNonce != nil {
-		row.DPoPNonce = *own.DPoPNonce
-	}
-	if own.AnyDNOrder != nil {
-		row.AnyDNOrder = *own.AnyDNOrder
+	replace(&row.RefreshTokenLifetime, own.RefreshTokenLifetime.std())
+	replace(&row.MaxRefreshTokenLifetime, own.MaxRefreshTokenLifetime.std())
+	for _, choice := range []struct {
+		at    *bool
+		value *bool
+	}{
+		{&row.SenderConstrained, own.SenderConstrained},
+		{&row.DPoPNonce, own.DPoPNonce},
+		{&row.AnyDNOrder, own.AnyDNOrder},
+		{&row.RefreshRotation, own.RefreshRotation},
+		{&row.RefreshForClientCredentials, own.RefreshForClientCredentials},
+		{&row.RefreshWithRenewedCertificate, own.RefreshWithRenewedCertificate},
+	} {
+		if choice.value != nil {
+			*choice.at = *choice.value
+		}
 	}
 	return &row, true
 }

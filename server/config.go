@@ -64,19 +64,24 @@ type Proxy struct {
 
 // Policy is a security profile built on another.
 type Policy struct {
-	Base                   string             `json:"base" required:"true" choices:"base" doc:"Built-in policy it starts from; every key left out is as there. One built on a FAPI policy can only narrow it."`
-	AuthMethods            []string           `json:"token_endpoint_auth_methods,omitempty" choices:"method" doc:"Client authentication methods a client may register."`
-	AssertionAlgs          []string           `json:"token_endpoint_auth_signing_algs,omitempty" choices:"assertion-alg" doc:"JWS algorithms of client assertions (private_key_jwt)."`
-	AssertionAudience      oauth.AudienceRule `json:"client_assertion_audience,omitempty" choices:"audience" doc:"What a client assertion may name as aud: issuer (that string alone) or endpoints (also the token endpoint, the endpoint called and their aliases)."`
-	AssertionLifetime      Duration           `json:"client_assertion_lifetime,omitempty" from:"10s" to:"24h" doc:"How far ahead exp of a client assertion may lie."`
-	ClockSkew              Duration           `json:"clock_skew,omitempty" from:"10s" to:"5m" doc:"How far clocks may differ; with a FAPI policy at most 1m."`
-	SenderConstrained      *bool              `json:"sender_constrained_access_tokens,omitempty" doc:"Refuse tokens that are bound to neither a certificate nor a DPoP key."`
-	DPoPAlgs               []string           `json:"dpop_signing_algs,omitempty" choices:"dpop-alg" doc:"JWS algorithms of DPoP proofs."`
-	DPoPNonce              *bool              `json:"dpop_nonce,omitempty" doc:"Want the server's nonce in every DPoP proof. A client that sends none is answered with one, and has to ask again."`
-	TokenAlgs              []string           `json:"access_token_signing_algs,omitempty" choices:"token-alg" doc:"JWS algorithms of access tokens; the first is used for clients that chose none."`
-	AccessTokenLifetime    Duration           `json:"access_token_lifetime,omitempty" from:"10s" to:"24h" doc:"For clients that chose none."`
-	MaxAccessTokenLifetime Duration           `json:"max_access_token_lifetime,omitempty" from:"10s" to:"24h" doc:"The longest a client may choose."`
-	AnyDNOrder             *bool              `json:"any_dn_order,omitempty" doc:"Accept a subject DN whose parts come in another order than registered."`
+	Base                          string             `json:"base" required:"true" choices:"base" doc:"Built-in policy it starts from; every key left out is as there. One built on a FAPI policy can only narrow it."`
+	AuthMethods                   []string           `json:"token_endpoint_auth_methods,omitempty" choices:"method" doc:"Client authentication methods a client may register."`
+	AssertionAlgs                 []string           `json:"token_endpoint_auth_signing_algs,omitempty" choices:"assertion-alg" doc:"JWS algorithms of client assertions (private_key_jwt)."`
+	AssertionAudience             oauth.AudienceRule `json:"client_assertion_audience,omitempty" choices:"audience" doc:"What a client assertion may name as aud: issuer (that string alone) or endpoints (also the token endpoint, the endpoint called and their aliases)."`
+	AssertionLifetime             Duration           `json:"client_assertion_lifetime,omitempty" from:"10s" to:"24h" doc:"How far ahead exp of a client assertion may lie."`
+	ClockSkew                     Duration           `json:"clock_skew,omitempty" from:"10s" to:"5m" doc:"How far clocks may differ; with a FAPI policy at most 1m."`
+	SenderConstrained             *bool              `json:"sender_constrained_access_tokens,omitempty" doc:"Refuse tokens that are bound to neither a certificate nor a DPoP key."`
+	DPoPAlgs                      []string           `json:"dpop_signing_algs,omitempty" choices:"dpop-alg" doc:"JWS algorithms of DPoP proofs."`
+	DPoPNonce                     *bool              `json:"dpop_nonce,omitempty" doc:"Want the server's nonce in every DPoP proof. A client that sends none is answered with one, and has to ask again."`
+	TokenAlgs                     []string           `json:"access_token_signing_algs,omitempty" choices:"token-alg" doc:"JWS algorithms of access tokens; the first is used for clients that chose none."`
+	AccessTokenLifetime           Duration           `json:"access_token_lifetime,omitempty" from:"10s" to:"24h" doc:"For clients that chose none."`
+	MaxAccessTokenLifetime        Duration           `json:"max_access_token_lifetime,omitempty" from:"10s" to:"24h" doc:"The longest a client may choose."`
+	RefreshRotation               *bool              `json:"refresh_rotation,omitempty" doc:"Exchange a refresh token for a new one at every use; otherwise the same one stays good."`
+	RefreshForClientCredentials   *bool              `json:"refresh_for_client_credentials,omitempty" doc:"Let clients register for refresh tokens with the client credentials grant."`
+	RefreshWithRenewedCertificate *bool              `json:"refresh_with_renewed_certificate,omitempty" doc:"Accept a renewed certificate of the same identity with a refresh token that came with a bound token."`
+	RefreshTokenLifetime          Duration           `json:"refresh_token_lifetime,omitempty" from:"10s" to:"87600h" doc:"For clients that chose none."`
+	MaxRefreshTokenLifetime       Duration           `json:"max_refresh_token_lifetime,omitempty" from:"10s" to:"87600h" doc:"The longest a client may choose."`
+	AnyDNOrder                    *bool              `json:"any_dn_order,omitempty" doc:"Accept a subject DN whose parts come in another order than registered."`
 }
 
 // Layout is a URL layout built on another.
@@ -87,17 +92,18 @@ type Layout struct {
 
 // Realm is one issuer.
 type Realm struct {
-	Issuer   string   `json:"issuer,omitempty" doc:"Issuer identifier. Default the standard listener's URL and the issuer path of the layout."`
-	Layout   string   `json:"layout,omitempty" choices:"layout" doc:"Paths of the endpoints. Default default for the realm default, realm for any other."`
-	Sandbox  bool     `json:"sandbox,omitempty" doc:"Explain refusals on the wire: error_uri leads to the trace."`
-	Policy   string   `json:"policy,omitempty" choices:"policy" doc:"Security profile of clients that name none. Default fapi2."`
-	Policies []string `json:"policies,omitempty" choices:"policy" doc:"Further profiles that clients of this realm may name."`
-	Scopes   []string `json:"scopes,omitempty" doc:"What clients can be registered for. Default openid, accounts, payments, directory:software."`
-	Audience string   `json:"audience,omitempty" doc:"The aud of tokens for the realm's own API. Default the URL of its bank."`
-	Subject  string   `json:"subject,omitempty" doc:"The sub of tokens by client credentials; {client_id} stands for the client's id. Default {client_id}; CERN's is service-account-{client_id}."`
-	Clock    Offset   `json:"clock,omitempty" doc:"How far this realm's clock is off the machine's, such as 720h or -24h: certificates, assertions and tokens are judged by it."`
-	Trust    Trust    `json:"trust" doc:"Which client certificates are accepted; at least one source."`
-	JWKS     Fetch    `json:"jwks" doc:"How a client's jwks_uri is fetched."`
+	Issuer       string   `json:"issuer,omitempty" doc:"Issuer identifier. Default the standard listener's URL and the issuer path of the layout."`
+	Layout       string   `json:"layout,omitempty" choices:"layout" doc:"Paths of the endpoints. Default default for the realm default, realm for any other."`
+	Sandbox      bool     `json:"sandbox,omitempty" doc:"Explain refusals on the wire: error_uri leads to the trace."`
+	Policy       string   `json:"policy,omitempty" choices:"policy" doc:"Security profile of clients that name none. Default fapi2."`
+	Policies     []string `json:"policies,omitempty" choices:"policy" doc:"Further profiles that clients of this realm may name."`
+	Scopes       []string `json:"scopes,omitempty" doc:"What clients can be registered for. Default openid, accounts, payments, directory:software."`
+	Audience     string   `json:"audience,omitempty" doc:"The aud of tokens for the realm's own API. Default the URL of its bank."`
+	Subject      string   `json:"subject,omitempty" doc:"The sub of tokens by client credentials; {client_id} stands for the client's id. Default {client_id}; CERN's is service-account-{client_id}."`
+	JSONRequests bool     `json:"json_requests,omitempty" doc:"Accept JSON objects as request bodies where forms are expected."`
+	Clock        Offset   `json:"clock,omitempty" doc:"How far this realm's clock is off the machine's, such as 720h or -24h: certificates, assertions and tokens are judged by it."`
+	Trust        Trust    `json:"trust" doc:"Which client certificates are accepted; at least one source."`
+	JWKS         Fetch    `json:"jwks" doc:"How a client's jwks_uri is fetched."`
 }
 
 // Trust says whom a realm believes.

@@ -9,19 +9,21 @@ import (
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
+	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/store"
 )
 
 // grants are the grant types served; adding one is a file in flow and a line here.
-func grants(config *Realm) []flow.Grant {
+func grants(config *Realm, sessions *token.Sessions) []flow.Grant {
 	return []flow.Grant{
 		flow.ClientCredentials{Subject: config.Subject},
+		flow.Refresh{Sessions: sessions},
 	}
 }
 
 // servedGrant reports whether a client may be registered for a grant type.
 func servedGrant(grantType string) bool {
-	return slices.ContainsFunc(grants(&Realm{}), func(grant flow.Grant) bool { return grant.Type() == grantType })
+	return slices.ContainsFunc(grants(&Realm{}, nil), func(grant flow.Grant) bool { return grant.Type() == grantType })
 }
 
 // features are the table of contents: what is listed is served, and what is
@@ -29,7 +31,7 @@ func servedGrant(grantType string) bool {
 func (r *realm) features(s *Server) []endpoint.Feature {
 	clients := &flow.Clients{Methods: r.authMethods(), Algs: r.assertionAlgs()}
 	list := []endpoint.Feature{
-		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: grants(r.config), Targets: r.targets(), Binder: r.binder, Scope: r.config.Scopes},
+		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: grants(r.config, r.sessions), Targets: r.targets(), Binder: r.binder, Scope: r.config.Scopes},
 		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis, Binder: r.binder},
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},

@@ -35,12 +35,14 @@ func everything(t *testing.T) Config {
 				SenderConstrained: &no, TokenAlgs: []string{"ES256"}, AccessTokenLifetime: Duration(time.Hour),
 				MaxAccessTokenLifetime: Duration(90 * time.Minute), AnyDNOrder: &yes,
 				DPoPAlgs: []string{"PS256", "ES384"}, DPoPNonce: &yes,
+				RefreshRotation: &yes, RefreshForClientCredentials: &yes, RefreshWithRenewedCertificate: &no,
+				RefreshTokenLifetime: Duration(time.Hour), MaxRefreshTokenLifetime: Duration(2 * time.Hour),
 			},
 		},
 		Layouts: map[string]Layout{"true": {Base: "keycloak", Paths: map[string]string{"true": "/a /{realm}/b"}}},
 		Realms: map[string]*Realm{
 			"true": {
-				Issuer: "https://auth.bank.test/ä b", Layout: "realm", Sandbox: true, Policy: "mine", Policies: []string{"1e3", "fapi2"},
+				Issuer: "https://auth.bank.test/ä b", Layout: "realm", Sandbox: true, JSONRequests: true, Policy: "mine", Policies: []string{"1e3", "fapi2"},
 				Scopes: []string{"openid", "consent:*", "123", "null", "~", "a#b", "&x", "'", "- y", "yes", "0x1F", "urn:a:b:"}, Audience: "a: b # \"c\" \\",
 				Clock:   Offset(-25 * time.Hour),
 				Subject: "sa-{client_id}",

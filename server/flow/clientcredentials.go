@@ -31,5 +31,12 @@ func (g ClientCredentials) Redeem(_ context.Context, r *Redemption) (token.Autho
 		return token.Authorization{}, oauth.InvalidScope("the client is not registered for every requested scope").Because("scope %s", missing)
 	}
 	r.Event.Pass("scope", client.Metadata.Scope, r.Form.Get("scope"))
-	return token.Authorization{Subject: strings.ReplaceAll(g.Subject, "{client_id}", client.ID), Scope: scope}, nil
+	authorization := token.Authorization{
+		Subject: strings.ReplaceAll(g.Subject, "{client_id}", client.ID), Scope: scope,
+		Refresh: client.RefreshTokens, // RFC 6749 section 4.4.3 advises against it; the registration says otherwise
+	}
+	if client.RefreshTokens && r.Client.Certificate != nil {
+		authorization.CertificateSubject = r.Client.Certificate.Subject().String()
+	}
+	return authorization, nil
 }

@@ -82,6 +82,9 @@ func (i *Introspect) serve(ctx context.Context, r *endpoint.Request, identity cl
 // examine says what the caller may know of the token. A refusal of the token is
 // an answer here; a failure of the store is not.
 func (i *Introspect) examine(ctx context.Context, presented string, identity clientauth.Identity, r *endpoint.Request) (*introspection, error) {
+	if token.IsRefresh(presented) {
+		return i.introspectRefresh(ctx, presented, identity.Client.ID, r.Event)
+	}
 	claims, err := i.Issuer.Verify(ctx, presented, r.Event)
 	if err != nil {
 		if oauth.AsError(err).Code == oauth.CodeInvalidToken {

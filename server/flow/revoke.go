@@ -27,21 +27,27 @@ func (v *Revoke) serve(ctx context.Context, r *endpoint.Request, identity client
 	if presented == "" {
 		return nil, oauth.InvalidRequest("token is missing")
 	}
-	claims, err := v.Issuer.Parse(ctx, presented)
+	// The token says what it is; token_type_hint is for servers that would have to
+	// search (RFC 7009 section 2.1).
+	parse := v.Issuer.Parse
+	if token.IsRefresh(presented) {
+		parse = v.revokeRefresh
+	}
+	claims, err := parse(ctx, presented)
 	if err != nil && !errors.Is(err, token.ErrForeign) {
 		// RFC 7009 section 2.2.1: 503, so that the client tries again.
 		return nil, oauth.TemporarilyUnavailable().Because("revoke: %w", err)
 	}
 	if err != nil {
 		// RFC 7009 section 2.2: an unknown token is an answer, not an error.
-		r.Event.Fail("token", "an access token issued by "+v.Issuer.ID, "", err.Error())
+		r.Event.Fail("token", "a token issued by "+v.Issuer.ID, "", err.Error())
 		return &endpoint.Answer{}, nil
 	}
 	if claims.ClientID != identity.Client.ID {
 		r.Event.Fail("token's client", claims.ClientID, identity.Client.ID, "a client revokes its own tokens only")
 		return nil, oauth.InvalidGrant("the token was not issued to this client")
 	}
-	if v.Issuer.Now().Unix() >= claims.Expires {
+	if v.Issuer.Now().Unix() >= claims.Expires && !token.IsRefresh(presented) {
 		r.Event.Pass("token", "", "already expired")
 		return &endpoint.Answer{}, nil
 	}

@@ -38,10 +38,14 @@ type target struct {
 	unlimited bool
 }
 
-// choose finds the APIs a request asks for. An API that the client may not call
-// and one that does not exist are the same to it.
-func (t *Targets) choose(form oauth.Form, client *registration.Client, event *oauth.Event) (*target, error) {
+// choose finds the APIs a request asks for, among those of granted if that is not
+// nil; a request that asks for none means all of those. An API that the client may
+// not call and one that does not exist are the same to it.
+func (t *Targets) choose(form oauth.Form, granted oauth.Audience, client *registration.Client, event *oauth.Event) (*target, error) {
 	wanted := append(form.All("audience"), form.All("resource")...)
+	if len(wanted) == 0 {
+		wanted = granted
+	}
 	if len(wanted) == 0 {
 		wanted = []string{t.Own.ID}
 	}
@@ -49,6 +53,11 @@ func (t *Targets) choose(form oauth.Form, client *registration.Client, event *oa
 	for _, id := range wanted {
 		if chosen.audience.Has(id) {
 			continue
+		}
+		if granted != nil && !granted.Has(id) {
+			// RFC 8707 section 2.2: a subset of what was granted.
+			event.Fail("target API", strings.Join(granted, " "), id, "begin a session that is for this API, too")
+			return nil, oauth.InvalidTarget("the client may have no token for this API").Because("API %s was not granted", oauth.Clip(id))
 		}
 		api, ok := t.find(id)
 		if !ok {

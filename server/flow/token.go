@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/binding"
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
@@ -28,8 +29,9 @@ type Token struct {
 type Grant interface {
 	// Type is the grant_type.
 	Type() string
-	// Redeem checks and, last of all, spends what the client brought. It
-	// returns an [oauth.Error] for every refusal.
+	// Redeem checks what the client brought, and says how it is spent: the
+	// pipeline does that when nothing can be refused any more. It returns an
+	// [oauth.Error] for every refusal.
 	Redeem(ctx context.Context, r *Redemption) (token.Authorization, error)
 }
 
@@ -57,14 +59,16 @@ func (t *Token) Install(site *endpoint.Site) {
 
 // answer is a successful response (RFC 6749 section 5.1).
 type answer struct {
-	AccessToken string `json:"access_token"`
-	TokenType   string `json:"token_type"`
-	ExpiresIn   int64  `json:"expires_in"` // seconds
-	Scope       string `json:"scope,omitempty"`
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	Scope        string `json:"scope,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
 }
 
-// serve is the pipeline. What a grant spends is spent before anything is
-// signed, so that no token exists for a proof that was used twice.
+// serve is the pipeline. What a grant spends is spent after the last check, so
+// that a mistake costs nothing, and before anything is signed, so that no token
+// exists for a proof that was used twice.
 func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clientauth.Identity) (*endpoint.Answer, error) {
 	grant, err := t.grant(r, identity)
 	if err != nil {
@@ -74,33 +78,60 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	if err != nil {
 		return nil, err
 	}
-	target, err := t.Targets.choose(r.Form, identity.Client, r.Event)
-	if err != nil {
-		return nil, err
-	}
-	confirmation, err := t.Binder.Bind(ctx, identity.Client, r.Sender())
-	if err != nil {
-		return nil, err
-	}
 	authorization, err := grant.Redeem(ctx, &Redemption{Client: identity, Form: r.Form, Event: r.Event, Scope: scope})
+	if err != nil {
+		return nil, err
+	}
+	target, err := t.Targets.choose(r.Form, authorization.Audience, identity.Client, r.Event)
 	if err != nil {
 		return nil, err
 	}
 	if authorization.Scope, err = target.narrow(authorization.Scope, r.Event); err != nil {
 		return nil, err
 	}
-	authorization.Client, authorization.Confirmation = identity.Client, confirmation
+	if authorization.Confirmation, err = t.bind(ctx, r, identity.Client, authorization.Confirmation); err != nil {
+		return nil, err
+	}
+	authorization.Client = identity.Client
 	authorization.Audience, authorization.Roles, authorization.Lifetime = target.audience, target.roles, target.lifetime
 	if authorization.Format = target.format; authorization.Format == "" {
 		authorization.Format = identity.Client.TokenFormat
+	}
+	if authorization.Spend != nil {
+		if err := authorization.Spend(ctx, &authorization); err != nil {
+			return nil, err
+		}
 	}
 	issued, expiresIn, err := t.Issuer.Issue(ctx, &authorization)
 	if err != nil {
 		return nil, err
 	}
 	return &endpoint.Answer{JSON: &answer{
-		AccessToken: issued, TokenType: confirmation.TokenType(), ExpiresIn: expiresIn, Scope: authorization.Scope.String(),
+		AccessToken: issued, TokenType: authorization.Confirmation.TokenType(), ExpiresIn: expiresIn, Scope: authorization.Scope.String(),
+		RefreshToken: authorization.RefreshToken,
 	}}, nil
+}
+
+// bind says what the new token is bound to: what the client and its policy want,
+// and what the grant carries over from the tokens before it. A session whose
+// tokens were bound to a DPoP key goes on with a proof only; a client that
+// authenticates may have another key by now (RFC 9449 section 5).
+func (t *Token) bind(ctx context.Context, r *endpoint.Request, client *registration.Client, carried *oauth.Confirmation) (*oauth.Confirmation, error) {
+	confirmation, err := t.Binder.Bind(ctx, client, r.Sender())
+	if err != nil || carried == nil {
+		return confirmation, err
+	}
+	if confirmation == nil {
+		confirmation = &oauth.Confirmation{}
+	}
+	if carried.KeyThumbprint != "" && confirmation.KeyThumbprint == "" {
+		r.Event.Fail("refresh token binding", "a DPoP proof", "none", "send a DPoP proof, as the session began with one")
+		return nil, oauth.InvalidGrant("the refresh token is of a session bound by DPoP, and no proof was presented").Because("no DPoP proof")
+	}
+	if carried.CertificateThumbprint != "" {
+		confirmation.CertificateThumbprint = carried.CertificateThumbprint
+	}
+	return confirmation, nil
 }
 
 // grant finds the grant that was asked for, if this client may use it.

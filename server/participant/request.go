@@ -215,6 +215,8 @@ type TokenResponse struct {
 	TokenType   string `json:"token_type"`
 	ExpiresIn   int64  `json:"expires_in"`
 	Scope       string `json:"scope"`
+	// RefreshToken is empty where none was issued.
+	RefreshToken string `json:"refresh_token"`
 
 	Error       string `json:"error"`
 	Description string `json:"error_description"`

@@ -50,15 +50,33 @@ type Server struct {
 
 // Clock is a clock that a test can move.
 type Clock struct {
-	mu    sync.Mutex
-	ahead time.Duration
+	mu     sync.Mutex
+	ahead  time.Duration
+	frozen time.Time // zero while the clock goes
 }
 
 // Now is the machine's time and what the test has added.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.frozen.IsZero() {
+		return c.frozen
+	}
 	return time.Now().Add(c.ahead)
+}
+
+// Freeze stops the clock until the returned function is called: on a slow machine
+// what happens at once may take seconds.
+func (c *Clock) Freeze() (thaw func()) {
+	now := c.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.frozen = now
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.frozen = time.Time{}
+	}
 }
 
 // Move moves the clock by that much, back for a negative one.

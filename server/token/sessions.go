@@ -144,8 +144,12 @@ func (i *Issuer) record(ctx context.Context, a *Authorization, claims *Claims) (
 	switch {
 	case a.ID != "" && hash != nil:
 		err = i.Sessions.add(ctx, fetched{Claims: *claims, Hash: hash})
-	case a.ID == "" && (hash != nil || a.Client.RecordTokens):
-		err = i.Sessions.keep(ctx, recorded{Session: Session{Claims: *claims, Format: a.Format}, Hash: hash})
+	case a.ID == "" && (hash != nil || a.Client.RecordTokens || a.Refresh):
+		session := recorded{Session: Session{Claims: *claims, Format: a.Format}, Hash: hash}
+		if a.Refresh {
+			a.RefreshToken = i.Sessions.makeRefreshable(&session, a)
+		}
+		err = i.Sessions.keep(ctx, session)
 	}
 	if err != nil {
 		return "", oauth.TemporarilyUnavailable().Because("record a token: %w", err)

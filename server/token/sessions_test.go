@@ -195,3 +195,79 @@ func BenchmarkList(b *testing.B) {
 		})
 	}
 }
+
+// TestEndRacesRefresh is F5, a thousand times: when the end of a session has been
+// answered, neither its tokens nor those a refresh fetches at that moment are good.
+func TestEndRacesRefresh(t *testing.T) {
+	now := time.Now()
+	i := at(t, &now)
+	client := &registration.Client{ID: "tpp", TokenAlg: "EdDSA", RefreshTokens: true}
+	for round := range 1000 {
+		format := []string{oauth.FormatJWT, oauth.FormatOpaque}[round%2]
+		first := token.Authorization{Client: client, Format: format, Lifetime: time.Minute, Refresh: true}
+		access, _, err := i.Issue(t.Context(), &first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims, err := i.Parse(t.Context(), access)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts := []string{access}
+		ended, fetching := make(chan error), make(chan string)
+		go func() { ended <- i.Revoke(context.Background(), claims) }()
+		go func() {
+			next := token.Authorization{Client: client, Format: format, Lifetime: time.Minute}
+			text := ""
+			if i.Sessions.Spend(context.Background(), first.RefreshToken, round%4 < 2, &next) == nil {
+				text, _, _ = i.Issue(context.Background(), &next)
+			}
+			fetching <- text
+		}()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if text := <-fetching; text != "" {
+			texts = append(texts, text)
+		}
+		for n, text := range texts {
+			if _, err := i.Verify(t.Context(), text, &oauth.Event{}); oauth.AsError(err).Code != oauth.CodeInvalidToken {
+				t.Fatalf("round %d: token %d survived: %v", round, n, err)
+			}
+		}
+		if _, err := i.Sessions.Refresh(t.Context(), first.RefreshToken); !errors.Is(err, token.ErrForeign) {
+			t.Fatalf("round %d: the refresh token survived: %v", round, err)
+		}
+	}
+}
+
+// TestSpendHasOneWinner is F3 below the door: of sixteen that spend one refresh
+// token at once one does, every time.
+func TestSpendHasOneWinner(t *testing.T) {
+	now := time.Now()
+	i := at(t, &now)
+	client := &registration.Client{ID: "tpp", RefreshTokens: true}
+	for range 1000 {
+		first := token.Authorization{Client: client, Format: oauth.FormatOpaque, Lifetime: time.Minute, Refresh: true}
+		if _, _, err := i.Issue(t.Context(), &first); err != nil {
+			t.Fatal(err)
+		}
+		outcomes := make(chan error)
+		for range 16 {
+			go func() {
+				outcomes <- i.Sessions.Spend(context.Background(), first.RefreshToken, true, &token.Authorization{Lifetime: time.Minute})
+			}()
+		}
+		won := 0
+		for range 16 {
+			if err := <-outcomes; err == nil {
+				won++
+			} else if !errors.Is(err, token.ErrForeign) {
+				t.Fatal(err)
+			}
+		}
+		if won != 1 {
+			t.Fatalf("%d winners", won)
+		}
+	}
+}

@@ -17,11 +17,13 @@ import (
 type Authorization struct {
 	Subject string
 	Scope   oauth.Scope
+	// Audience is what the grant was limited to, nil for no limit; the pipeline
+	// makes of it what the token is for.
+	Audience oauth.Audience
 
-	// The pipeline fills in the rest.
+	// The pipeline fills in what follows, unless the grant says it.
 
 	Client       *registration.Client
-	Audience     oauth.Audience
 	Roles        []string // that the API gave the client
 	Lifetime     time.Duration
 	Format       string              // oauth.FormatJWT or oauth.FormatOpaque
@@ -29,6 +31,16 @@ type Authorization struct {
 
 	// ID is the jti; empty for the first token of a new session.
 	ID string
+	// Refresh has a refresh token issued with a new session. CertificateSubject
+	// is by whose certificate that is bound, so that a renewed one is known.
+	Refresh            bool
+	CertificateSubject string
+	// RefreshToken is the one to answer with, empty for none.
+	RefreshToken string
+
+	// Spend uses up what the client brought, when nothing else can be refused any
+	// more and before a token is made; nil where there is nothing to spend.
+	Spend func(context.Context, *Authorization) error
 }
 
 // Claims are what an access token says: the claims of a JWT (RFC 9068 section

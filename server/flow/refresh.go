@@ -1,0 +1,157 @@
+package flow
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/binding"
+	"github.com/fapid/fapid/server/token"
+)
+
+// Refresh is the refresh token grant (RFC 6749 section 6).
+type Refresh struct{ Sessions *token.Sessions }
+
+// Type is the grant_type.
+func (Refresh) Type() string { return "refresh_token" }
+
+// Redeem finds what the refresh token was issued for and lets the request narrow
+// it. The token is spent later, when everything else about the request is right.
+func (g Refresh) Redeem(ctx context.Context, r *Redemption) (token.Authorization, error) {
+	presented := r.Form.Get("refresh_token")
+	if presented == "" {
+		return token.Authorization{}, oauth.InvalidRequest("refresh_token is missing")
+	}
+	session, err := g.find(ctx, presented, r)
+	if err != nil {
+		return token.Authorization{}, err
+	}
+	confirmation, err := binding.Carry(session.Confirmation, session.Refresh.CertificateSubject, r.Client.Client, r.Client.Certificate, r.Event)
+	if err != nil {
+		return token.Authorization{}, err
+	}
+	scope, err := narrowed(session, r)
+	if err != nil {
+		return token.Authorization{}, err
+	}
+	return token.Authorization{
+		Subject: session.Subject, Scope: scope, Audience: session.Audience, Confirmation: confirmation,
+		Spend: func(ctx context.Context, a *token.Authorization) error {
+			err := g.Sessions.Spend(ctx, presented, r.Client.Client.Policy.RefreshRotation, a)
+			return g.judge(ctx, session.ID, err, r.Event)
+		},
+	}, nil
+}
+
+// find looks the session up and makes sure that it is this client's. Somebody
+// else's refresh token is refused and nothing happens to it.
+func (g Refresh) find(ctx context.Context, presented string, r *Redemption) (*token.Session, error) {
+	session, err := g.Sessions.Refresh(ctx, presented)
+	client := r.Client.Client
+	if session != nil && session.ClientID != client.ID {
+		r.Event.Fail("refresh token's client", session.ClientID, client.ID, "a client uses its own refresh tokens only")
+		return nil, badRefresh("it was issued to another client")
+	}
+	if session != nil && session.IssuedAt < client.Metadata.ClientIDIssuedAt {
+		r.Event.Fail("refresh token's client", "one registered before the token was issued", client.ID, "begin a new session; the client of this name that had the token was deleted")
+		return nil, badRefresh("its client was deleted, and another registered under the name")
+	}
+	id := ""
+	if session != nil {
+		id = session.ID
+	}
+	if err := g.judge(ctx, id, err, r.Event); err != nil {
+		return nil, err
+	}
+	r.Event.Pass("refresh token", client.ID, "session "+session.ID)
+	return session, nil
+}
+
+// judge makes a refusal of what is wrong with a refresh token, and ends the
+// session of one that was used twice (RFC 9700 section 4.14.2).
+func (g Refresh) judge(ctx context.Context, session string, err error, event *oauth.Event) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, token.ErrReused):
+		if err := g.Sessions.End(ctx, session, token.EndedByReuse); err != nil {
+			return oauth.TemporarilyUnavailable().Because("end a session: %w", err)
+		}
+		event.Fail("refresh token", "the newest refresh token of the session", err.Error(), "the session is ended, because two holders of one token cannot be told apart; begin another")
+	case errors.Is(err, token.ErrForeign):
+		event.Fail("refresh token", "a refresh token of this server that is good", err.Error(), "use the newest one, or begin a new session")
+	default:
+		return oauth.TemporarilyUnavailable().Because("refresh token: %w", err)
+	}
+	return badRefresh("%w", err)
+}
+
+// badRefresh is the one public text for every refresh token that is not good.
+func badRefresh(format string, args ...any) oauth.Error {
+	return oauth.InvalidGrant("the refresh token is not valid").Because(format, args...)
+}
+
+// narrowed is the scope of the new access token: what was asked for, within what
+// was granted (RFC 6749 section 6), or of that what the client may still have.
+func narrowed(session *token.Session, r *Redemption) (oauth.Scope, error) {
+	granted, err := oauth.ParseScope(session.Scope)
+	if err != nil {
+		return nil, err
+	}
+	if missing, more := granted.Missing(r.Scope); more {
+		r.Event.Fail("scope", session.Scope, missing, "ask for what was granted at first, or for less")
+		return nil, oauth.InvalidScope("a refresh token cannot add scope").Because("scope %s", missing)
+	}
+	allowed := r.Client.Client.Scope
+	if missing, more := allowed.Missing(r.Scope); more {
+		r.Event.Fail("scope", allowed.String(), missing, "ask only for scopes the client is registered for")
+		return nil, oauth.InvalidScope("the client is not registered for every requested scope").Because("scope %s", missing)
+	}
+	if len(r.Scope) > 0 {
+		r.Event.Pass("scope", session.Scope, r.Scope.String())
+		return r.Scope, nil
+	}
+	kept := make(oauth.Scope, 0, len(granted))
+	for _, scope := range granted {
+		if allowed.Has(scope) {
+			kept = append(kept, scope)
+		}
+	}
+	if len(granted) > 0 && len(kept) == 0 {
+		r.Event.Fail("scope", allowed.String(), session.Scope, "register the client for the scope again, or begin a new session")
+		return nil, badRefresh("the client may have none of its scope any more")
+	}
+	r.Event.Pass("scope", session.Scope, kept.String())
+	return kept, nil
+}
+
+// revokeRefresh ends the session of a refresh token (RFC 7009 section 2.1), also
+// of one that was exchanged for another.
+func (v *Revoke) revokeRefresh(ctx context.Context, presented string) (*token.Claims, error) {
+	session, err := v.Issuer.Sessions.Owner(ctx, presented)
+	if err != nil {
+		return nil, err
+	}
+	return &session.Claims, nil
+}
+
+// introspectRefresh says of a refresh token what its own client may know, and
+// nothing to anybody else: no API is ever shown one.
+func (i *Introspect) introspectRefresh(ctx context.Context, presented, caller string, event *oauth.Event) (*introspection, error) {
+	session, err := i.Issuer.Sessions.Refresh(ctx, presented)
+	switch {
+	case err != nil && !errors.Is(err, token.ErrForeign) && !errors.Is(err, token.ErrReused):
+		return nil, oauth.TemporarilyUnavailable().Because("refresh token: %w", err)
+	case session != nil && session.ClientID != caller:
+		event.Fail("refresh token's client", session.ClientID, caller, "a client introspects its own refresh tokens only")
+		return &introspection{}, nil
+	case err != nil:
+		event.Fail("refresh token", "a refresh token of this server that is good", err.Error(), "")
+		return &introspection{}, nil
+	}
+	event.Pass("refresh token", caller, "session "+session.ID)
+	return &introspection{
+		Active: true, Scope: session.Scope, ClientID: session.ClientID, Subject: session.Subject,
+		Audience: session.Audience, Issuer: session.Issuer, IssuedAt: session.IssuedAt, Expires: session.Refresh.Expires,
+	}, nil
+}
