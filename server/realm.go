@@ -97,6 +97,7 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		MTLSURL:     s.config.Listeners.MTLS.URL,
 		Layout:      layout,
 		Sandbox:     config.Sandbox,
+		JSON:        config.JSONRequests,
 		TraceURL:    s.config.Listeners.Admin.URL,
 		Now:         r.now,
 	}

@@ -74,21 +74,40 @@ func (r *Request) readForm() error {
 	if r.URL.RawQuery != "" {
 		return oauth.InvalidRequest("parameters belong in the body, not in the URL")
 	}
-	if media := r.Header.Get("Content-Type"); media != formType {
-		parsed, _, err := mime.ParseMediaType(media)
-		if err != nil || parsed != formType {
-			return oauth.InvalidRequest("Content-Type must be %s", formType)
-		}
+	parse, err := r.formParser()
+	if err != nil {
+		return err
 	}
 	body, err := r.ReadBody()
 	if err != nil {
 		return err
 	}
-	r.Form, err = oauth.ParseForm(body)
+	r.Form, err = parse(body)
 	return err
 }
 
-const formType = "application/x-www-form-urlencoded"
+// formParser chooses by the media type; JSON is for realms that allow it.
+func (r *Request) formParser() (func(string) (oauth.Form, error), error) {
+	media := r.Header.Get("Content-Type")
+	if media == formType {
+		return oauth.ParseForm, nil
+	}
+	parsed, _, err := mime.ParseMediaType(media)
+	switch {
+	case err == nil && parsed == formType:
+		return oauth.ParseForm, nil
+	case err == nil && parsed == jsonType && r.Site.JSON:
+		return oauth.ParseJSONForm, nil
+	case r.Site.JSON:
+		return nil, oauth.InvalidRequest("Content-Type must be %s or %s", formType, jsonType)
+	}
+	return nil, oauth.InvalidRequest("Content-Type must be %s", formType)
+}
+
+const (
+	formType = "application/x-www-form-urlencoded"
+	jsonType = "application/json"
+)
 
 // ReadBody reads the whole body, at most [MaxBody] bytes.
 func (r *Request) ReadBody() (string, error) {
@@ -114,5 +133,5 @@ func (a *Answer) encode() ([]byte, string, error) {
 		return a.Body, a.Type, nil
 	}
 	body, err := json.Marshal(a.JSON)
-	return body, "application/json", err
+	return body, jsonType, err
 }

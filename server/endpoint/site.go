@@ -24,6 +24,8 @@ type Site struct {
 	Layout Layout
 	// Sandbox puts error_uri, the address of the explanation, into errors.
 	Sandbox bool
+	// JSON accepts JSON objects where forms are expected.
+	JSON bool
 	// TraceURL is the operator's base for explanations, "http://localhost:9000".
 	TraceURL string
 	// Now is the realm's clock.
