@@ -23,7 +23,8 @@ type bed struct {
 	standard, mtls, admin string // host:port
 	issuer                string
 
-	tls, ps256, jwt *participant.Participant
+	tls, ps256, jwt  *participant.Participant
+	recorded, opaque *participant.Participant
 }
 
 // bedConfig is what an operator would write, and nothing else.
@@ -61,6 +62,8 @@ func makeBed(tb testing.TB) *bed {
 	bed.tls = bed.register(tb, s, registration.Metadata{ClientID: "by-certificate", TokenEndpointAuthMethod: oauth.AuthTLS, CertificateBoundTokens: true})
 	bed.ps256 = bed.register(tb, s, registration.Metadata{ClientID: "by-certificate-ps256", TokenEndpointAuthMethod: oauth.AuthTLS, CertificateBoundTokens: true, AccessTokenSignedResponseAlg: "PS256"})
 	bed.jwt = bed.register(tb, s, registration.Metadata{ClientID: "by-assertion", TokenEndpointAuthMethod: oauth.AuthPrivateKeyJWT, TokenEndpointAuthSigningAlg: "ES256"})
+	bed.recorded = bed.register(tb, s, registration.Metadata{ClientID: "recorded", TokenEndpointAuthMethod: oauth.AuthTLS, CertificateBoundTokens: true, RecordAccessTokens: true})
+	bed.opaque = bed.register(tb, s, registration.Metadata{ClientID: "opaque", TokenEndpointAuthMethod: oauth.AuthTLS, CertificateBoundTokens: true, AccessTokenFormat: oauth.FormatOpaque})
 	return bed
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/store"
 )
 
@@ -134,25 +133,20 @@ func (i *Issuer) Revoke(ctx context.Context, claims *Claims) error {
 }
 
 // record keeps what is issued, where it is to be kept: it is on disk before
-// anybody can use it. It returns the text of an opaque token.
-func (i *Issuer) record(ctx context.Context, a *Authorization, claims *Claims) (text string, err error) {
-	var hash []byte
-	if a.Format == oauth.FormatOpaque {
-		h := handle{kind: kindAccess, client: claims.ClientID, id: claims.ID, secret: newSecret()}
-		text, hash = h.String(), h.hash()
-	}
-	switch {
-	case a.ID != "" && hash != nil:
-		err = i.Sessions.add(ctx, fetched{Claims: *claims, Hash: hash})
-	case a.ID == "" && (hash != nil || a.Client.RecordTokens || a.Refresh):
-		session := recorded{Session: Session{Claims: *claims, Format: a.Format}, Hash: hash}
-		if a.Refresh {
-			a.RefreshToken = i.Sessions.makeRefreshable(&session, a)
+// anybody has it. The hash is that of an opaque token.
+func (i *Issuer) record(ctx context.Context, a *Authorization, claims *Claims, hash []byte) error {
+	if a.ID != "" { // of a session that is recorded
+		if hash == nil {
+			return nil
 		}
-		err = i.Sessions.keep(ctx, session)
+		return i.Sessions.add(ctx, fetched{Claims: *claims, Hash: hash})
 	}
-	if err != nil {
-		return "", oauth.TemporarilyUnavailable().Because("record a token: %w", err)
+	if hash == nil && !a.Client.RecordTokens && !a.Refresh {
+		return nil
 	}
-	return text, nil
+	session := recorded{Session: Session{Claims: *claims, Format: a.Format}, Hash: hash}
+	if a.Refresh {
+		a.RefreshToken = i.Sessions.makeRefreshable(&session, a)
+	}
+	return i.Sessions.keep(ctx, session)
 }

@@ -102,12 +102,19 @@ func (i *Issuer) Issue(ctx context.Context, authorization *Authorization) (text 
 		Expires:      now.Unix() + expiresIn,
 		Confirmation: authorization.Confirmation,
 	}
-	text, err = i.record(ctx, authorization, &claims)
-	if err != nil || text != "" {
-		return text, expiresIn, err
+	var hash []byte
+	if authorization.Format == oauth.FormatOpaque {
+		h := handle{kind: kindAccess, client: client.ID, id: id, secret: newSecret()}
+		text, hash = h.String(), h.hash()
+	} else if text, err = i.sign(client.TokenAlg, &claims); err != nil {
+		return "", 0, err
 	}
-	text, err = i.sign(client.TokenAlg, &claims)
-	return text, expiresIn, err
+	// Signed before the record is waited for, while all of it is in the caches;
+	// nobody has the token until it is recorded.
+	if err := i.record(ctx, authorization, &claims, hash); err != nil {
+		return "", 0, oauth.TemporarilyUnavailable().Because("record a token: %w", err)
+	}
+	return text, expiresIn, nil
 }
 
 // sign makes a JWT access token.
