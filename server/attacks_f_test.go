@@ -121,7 +121,7 @@ func TestAttackF6(t *testing.T) {
 
 // TestAttackE6 is about refresh tokens: no text but the token itself is taken for
 // it, and none that is nearly it spends it.
-func TestAttackE6(t *testing.T) {
+func TestAttackE6Opaque(t *testing.T) {
 	s := servertest.Start(t)
 	tpp := s.TPP("tpp", refreshing)
 	first := begin(t, tpp)
@@ -298,7 +298,7 @@ func TestSessionEnds(t *testing.T) {
 			wantAnswer(t, tpp.Bank(p.access), http.StatusUnauthorized, "invalid_token")
 			wantAnswer(t, refresh(tpp, p.refresh), http.StatusBadRequest, "invalid_grant")
 		}
-		if session, err := s.Sessions("default").Get(t.Context(), page[0].ID); err != nil || session.Standing() != token.Ended || session.Ended.By != token.EndedByOperator {
+		if session, err := s.Sessions("default").Get(t.Context(), page[0].ID); err != nil || session.State() != token.Ended || session.Ended.By != token.EndedByOperator {
 			t.Errorf("%s: %+v, %v", name, session, err)
 		}
 	}

@@ -188,7 +188,7 @@ func (r *realm) fetchRoots(s *Server) (*x509.CertPool, error) {
 func (r *realm) operated() admin.Realm {
 	return admin.Realm{
 		Name: r.name, Issuer: r.config.Issuer, Sandbox: r.config.Sandbox,
-		Clients: r.clients, Keys: r.keys, Discovery: r.site.Discovery,
+		Clients: r.clients, Keys: r.keys, Sessions: r.sessions, Discovery: r.site.Discovery,
 	}
 }
 

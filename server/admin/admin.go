@@ -48,6 +48,7 @@ type Realm struct {
 	Sandbox   bool
 	Clients   *registration.Registry
 	Keys      *token.Keyring
+	Sessions  *token.Sessions
 	Discovery func() []byte
 }
 
@@ -90,6 +91,9 @@ func (o *Operator) routes() []route {
 		{http.MethodGet, "/realms/{realm}/clients/{id:.+}", "client", read, o.showClient},
 		{http.MethodPut, "/realms/{realm}/clients/{id:.+}", "client", change, o.putClient},
 		{http.MethodDelete, "/realms/{realm}/clients/{id:.+}", "client", change, o.deleteClient},
+		{http.MethodGet, "/realms/{realm}/sessions", "sessions", read, o.listSessions},
+		{http.MethodGet, "/realms/{realm}/sessions/{id}", "session", read, o.showSession},
+		{http.MethodDelete, "/realms/{realm}/sessions/{id}", "session", change, o.endSession},
 		{http.MethodGet, "/realms/{realm}/keys", "keys", read, o.listKeys},
 		{http.MethodPost, "/realms/{realm}/keys/rotate", "keys_rotate", change, o.rotateKeys},
 

@@ -75,6 +75,7 @@ func newOperated(t *testing.T) *operated {
 		Version: "v1.2.3", Started: time.Now().Add(-time.Hour), Now: time.Now,
 		Realms: []Realm{{
 			Name: "default", Issuer: "https://as.example", Sandbox: true, Clients: clients, Keys: keys,
+			Sessions:  token.NewSessions("default", db, sealer, time.Now),
 			Discovery: func() []byte { return []byte(discovery) },
 		}},
 		CA: ca, Traces: endpoint.NewTraces(50, 50), Metrics: NewMetrics(prometheus.NewRegistry(), "v1.2.3"),

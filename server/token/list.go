@@ -18,7 +18,7 @@ type Filter struct {
 	API     string // one of the audience
 	// From and To bound the time of issue, both included.
 	From, To time.Time
-	Standing Standing
+	State    SessionState
 }
 
 // maxLooked is how many sessions one page looks at: a filter that selects few of
@@ -74,7 +74,7 @@ func (f *Filter) selects(s *Session, oldest string) bool {
 		(f.API == "" || s.Audience.Has(f.API)) &&
 		(oldest == "" || s.ID < oldest) &&
 		(f.To.IsZero() || s.ID > idAt(f.To, [randomBytes]byte{})) &&
-		(f.Standing == "" || s.Standing() == f.Standing)
+		(f.State == "" || s.State() == f.State)
 }
 
 // Get returns a session by its id, which is the jti of its first access token;

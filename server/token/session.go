@@ -57,17 +57,17 @@ type Refreshable struct {
 	CertificateSubject string `json:"certificate_subject,omitempty"`
 }
 
-// Standing is where a session stands; one that has expired is not listed.
-type Standing string
+// SessionState is where a session stands; one that has expired is not listed.
+type SessionState string
 
-// The standings of a session.
+// The states of a session.
 const (
-	Live  Standing = "live"
-	Ended Standing = "ended"
+	Live  SessionState = "live"
+	Ended SessionState = "ended"
 )
 
-// Standing is where the session stands.
-func (s *Session) Standing() Standing {
+// SessionState is where the session stands.
+func (s *Session) State() SessionState {
 	if s.Ended != nil {
 		return Ended
 	}

@@ -88,8 +88,8 @@ func TestListSelects(t *testing.T) {
 		"nobody":               {token.Filter{Client: "b"}, nil},
 		"subject":              {token.Filter{Subject: "user-1"}, of(3, 1)},
 		"API":                  {token.Filter{API: "api-0"}, of(0, 3)},
-		"ended":                {token.Filter{Standing: token.Ended}, of(2)},
-		"live":                 {token.Filter{Standing: token.Live}, of(4, 0, 3, 1)},
+		"ended":                {token.Filter{State: token.Ended}, of(2)},
+		"live":                 {token.Filter{State: token.Live}, of(4, 0, 3, 1)},
 		"from, of a client":    {token.Filter{Client: "a", From: after(2)}, of(4, 2)},
 		"to, of a client":      {token.Filter{Client: "a", To: after(2)}, of(2, 0)},
 		"between, of a client": {token.Filter{Client: "a", From: after(1), To: after(3)}, of(2)},
@@ -121,7 +121,7 @@ func TestGetAndEnd(t *testing.T) {
 	}
 	for client, id := range made {
 		session, err := i.Sessions.Get(t.Context(), id)
-		if err != nil || session.ClientID != client || session.Standing() != token.Live {
+		if err != nil || session.ClientID != client || session.State() != token.Live {
 			t.Fatalf("%s: %+v, %v", client, session, err)
 		}
 		for range 2 { // again changes nothing
@@ -131,7 +131,7 @@ func TestGetAndEnd(t *testing.T) {
 			now = now.Add(time.Second)
 		}
 		session, err = i.Sessions.Get(t.Context(), id)
-		if err != nil || session.Standing() != token.Ended || session.Ended.By != token.EndedByOperator || session.Ended.At != now.Add(-2*time.Second).Unix() {
+		if err != nil || session.State() != token.Ended || session.Ended.By != token.EndedByOperator || session.Ended.At != now.Add(-2*time.Second).Unix() {
 			t.Errorf("%s: %+v, %v", client, session, err)
 		}
 	}
