@@ -216,7 +216,7 @@ func TestAttackE10(t *testing.T) {
 		"password":        {"grant_type=password&username=alice&password=alice", "unsupported_grant_type"},
 		"implicit":        {"grant_type=implicit", "unsupported_grant_type"},
 		"code":            {"grant_type=authorization_code&code=x", "unsupported_grant_type"},
-		"refresh":         {"grant_type=refresh_token&refresh_token=x", "unsupported_grant_type"},
+		"refresh":         {"grant_type=refresh_token&refresh_token=x", "unauthorized_client"},
 		"JWT bearer":      {"grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion=x", "unsupported_grant_type"},
 		"unknown":         {"grant_type=x", "unsupported_grant_type"},
 		"case":            {"grant_type=Client_Credentials", "unsupported_grant_type"},

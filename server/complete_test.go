@@ -249,6 +249,8 @@ func TestOwnPolicyOverrides(t *testing.T) {
 		AssertionAudience: oauth.AudienceEndpoints, AssertionLifetime: Duration(time.Second), ClockSkew: Duration(time.Second),
 		SenderConstrained: new(bool), TokenAlgs: []string{"PS256"}, AccessTokenLifetime: Duration(time.Second),
 		MaxAccessTokenLifetime: Duration(time.Second), AnyDNOrder: &yes, DPoPAlgs: []string{"ES384"}, DPoPNonce: &yes,
+		RefreshRotation: &yes, RefreshForClientCredentials: &yes, RefreshWithRenewedCertificate: new(bool),
+		RefreshTokenLifetime: Duration(time.Second), MaxRefreshTokenLifetime: Duration(time.Second),
 	}
 	config := Config{Policies: map[string]Policy{"mine": own, "same": {Base: "fapi2"}, "lost": {Base: "nothing"}}}
 	row, ok := config.Policy("mine")

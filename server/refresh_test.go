@@ -56,8 +56,8 @@ func keeping(config *server.Config) {
 	realm.Policies = append(realm.Policies, "keep", "same")
 }
 
-// thumbprint is the x5t#S256 of a TPP's certificate.
-func thumbprint(tpp *servertest.TPP) string {
+// certificateThumbprint is the x5t#S256 of a TPP's certificate.
+func certificateThumbprint(tpp *servertest.TPP) string {
 	digest := sha256.Sum256(tpp.Transport[0].Raw)
 	return base64.RawURLEncoding.EncodeToString(digest[:])
 }
@@ -265,7 +265,7 @@ func TestRefreshBinding(t *testing.T) {
 		token := begin(t, tpp).refresh
 		tpp.Renew()
 		fetched := pairOf(t, refresh(tpp, token))
-		if bound := claims(t, fetched.access)["cnf"].(map[string]any)["x5t#S256"]; bound != thumbprint(tpp) || !alive(tpp, fetched.access) {
+		if bound := claims(t, fetched.access)["cnf"].(map[string]any)["x5t#S256"]; bound != certificateThumbprint(tpp) || !alive(tpp, fetched.access) {
 			t.Errorf("the new token is bound to %v", bound)
 		}
 	})
