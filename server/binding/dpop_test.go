@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,19 +30,19 @@ func policy() *oauth.Policy {
 
 func newBinder(t testing.TB) *Binder {
 	t.Helper()
-	s, err := store.Open("", store.Options{Ephemeral: true})
+	b := &Binder{Now: func() time.Time { return start }, AllowTestKeys: true}
+	s, err := store.Open("", store.Options{Ephemeral: true, Now: func() time.Time { return b.Now() }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+	b.Proofs = store.Claims{Store: s, Name: "default/dpop-proof"}
 	nonces, err := store.NewSealer(make([]byte, 32), "default/dpop-nonce")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Binder{
-		Proofs: store.Claims{Store: s, Name: "default/dpop-proof"}, Nonces: nonces,
-		Now: func() time.Time { return start }, AllowTestKeys: true,
-	}
+	b.Nonces = nonces
+	return b
 }
 
 // sender is a request to the token endpoint with these DPoP headers.
@@ -121,6 +122,34 @@ func TestProofByEveryAlgorithm(t *testing.T) {
 	}
 }
 
+// TestClaimOutlivesProof: as long as a proof could be accepted its claim is not
+// swept away, and a sweep refuses no proof that was not used.
+func TestClaimOutlivesProof(t *testing.T) {
+	b := newBinder(t)
+	var offset atomic.Int64
+	b.Now = func() time.Time { return start.Add(time.Duration(offset.Load())) }
+	made := claimsOf("iat", start.Add(policy().ClockSkew).Unix())
+	used := proofBy(t, "ES256", testkeys.P256(1), made)
+	if _, err := b.verify(t.Context(), sender(used), policy(), nil); err != nil {
+		t.Fatal(err)
+	}
+	offset.Store(int64(proofAge + 2*policy().ClockSkew))
+	if _, err := b.Proofs.Store.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.verify(t.Context(), sender(used), policy(), nil); err == nil || !strings.Contains(err.Error(), "jti is spent") {
+		t.Errorf("used before: %v", err)
+	}
+	made["jti"] = rand.Text()
+	if _, err := b.verify(t.Context(), sender(proofBy(t, "ES256", testkeys.P256(1), made)), policy(), nil); err != nil {
+		t.Errorf("another of the same second: %v", err)
+	}
+	offset.Add(int64(time.Second))
+	if _, err := b.verify(t.Context(), sender(used), policy(), nil); err == nil || !strings.Contains(err.Error(), "check 11") {
+		t.Errorf("too old: %v", err)
+	}
+}
+
 // TestTestKeys: a key whose private half everybody has binds nothing.
 func TestTestKeys(t *testing.T) {
 	b := newBinder(t)
@@ -128,6 +157,32 @@ func TestTestKeys(t *testing.T) {
 	for alg, key := range keys() {
 		if _, err := b.verify(t.Context(), sender(proofBy(t, alg, key, claimsOf())), policy(), nil); oauth.AsError(err).Code != oauth.CodeInvalidDPoPProof {
 			t.Errorf("%s: %v", alg, err)
+		}
+	}
+}
+
+// TestExplanations: what a tester meets first is said in words of its own.
+func TestExplanations(t *testing.T) {
+	b := newBinder(t)
+	certificates := &oauth.Policy{Name: "fapi1-advanced"}
+	encoding := base64.RawURLEncoding
+	bare := encoding.EncodeToString([]byte(`{"typ":"dpop+jwt","alg":"ES256"}`)) + ".e30." + encoding.EncodeToString(make([]byte, 64))
+	for name, row := range map[string]struct {
+		proofs              []string
+		policy              *oauth.Policy
+		expected, presented string
+	}{
+		"none":               {nil, policy(), "one", "0"},
+		"no jwk":             {[]string{bare}, policy(), "a public key", "none"},
+		"no DPoP by policy":  {[]string{bare}, certificates, "no DPoP under policy fapi1-advanced", "ES256"},
+		"no proof by policy": {nil, certificates, "one", "0"},
+	} {
+		s := sender(row.proofs...)
+		if _, err := b.verify(t.Context(), s, row.policy, nil); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+		if check, _ := s.Event.Failed(); check.Expected != row.expected || check.Presented != row.presented || check.Advice == "" {
+			t.Errorf("%s: the event says %+v", name, check)
 		}
 	}
 }
