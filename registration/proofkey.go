@@ -19,12 +19,19 @@ type ProofKey struct {
 	Thumbprint string
 }
 
+// maxProofKey bounds a jwk in bytes. The largest there is, RSA-4096, has some
+// seven hundred; what is longer is refused before it is decoded.
+const maxProofKey = 2 << 10
+
 // ParseProofKey reads the jwk of a DPoP proof's header and holds it to the rules
 // for registered keys: public members only, type, curve and size, and that it
 // verifies alg. What costs a caller nothing to send costs little to refuse: size
 // and exponent are looked at before anything is computed with them. A modulus is
 // not searched for factors, since whoever brings a bad key harms himself alone.
 func ParseProofKey(jwk []byte, alg string, allowTestKeys bool) (*ProofKey, error) {
+	if len(jwk) > maxProofKey {
+		return nil, fmt.Errorf("it has %d bytes, a key has at most %d", len(jwk), maxProofKey)
+	}
 	members, err := checkMembers(jwk)
 	if err != nil {
 		return nil, err

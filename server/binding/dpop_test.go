@@ -203,6 +203,16 @@ func TestTwelveChecks(t *testing.T) {
 	}
 }
 
+// TestEmptyConfirmation: a cnf that says nothing a request can prove lets nobody in.
+func TestEmptyConfirmation(t *testing.T) {
+	for _, scheme := range []string{oauth.SchemeBearer, oauth.SchemeDPoP} {
+		use := &Use{Scheme: scheme, Token: "t", Confirmation: &oauth.Confirmation{}, Policy: policy()}
+		if err := newBinder(t).Enforce(t.Context(), use, sender()); oauth.AsError(err).Code != oauth.CodeInvalidToken {
+			t.Errorf("%s: %v", scheme, err)
+		}
+	}
+}
+
 // TestCostlyKeys: what would take long to compute with is refused before
 // anything is (attack: RSA-16384 costs a verification 25 ms).
 func TestCostlyKeys(t *testing.T) {
