@@ -141,6 +141,9 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 	if err != nil {
 		return fmt.Errorf("clients of realm %s: %w", r.name, err)
 	}
+	for id, reason := range r.clients.Refused() {
+		s.options.Log.Warn("a stored client is not served: the rules in force refuse it", "realm", r.name, "client_id", id, "error", reason.Error())
+	}
 	r.apis, err = registration.OpenAPIs(ctx, r.name, s.store, r.now)
 	return err
 }

@@ -6,7 +6,10 @@ curl --silent --show-error --fail-with-body --cacert "$2/ca.pem" -X POST "$1/rea
 	-d client_id=myclient -d client_secret=myclientsecret -d grant_type=client_credentials | grep -q '"access_token"'
 echo "ok  curl"
 
-python3 - "$1" "$2/ca.pem" <<'PYTHON'
+# A python3 on the path may be another than Debian's, which has the package.
+python=python3
+"$python" -c 'import requests' 2>/dev/null || python=/usr/bin/python3
+"$python" - "$1" "$2/ca.pem" <<'PYTHON'
 import sys
 import requests
 

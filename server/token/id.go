@@ -30,7 +30,7 @@ func newID(now time.Time) string {
 // millisecond, in the order of keys.
 func idAt(at time.Time, random [randomBytes]byte) string {
 	var id [8 + randomBytes]byte
-	binary.BigEndian.PutUint64(id[:], ^uint64(at.UnixMilli())) //nolint:gosec // wanted as bits
+	binary.BigEndian.PutUint64(id[:], ^uint64(at.UnixMilli()))
 	copy(id[8:], random[:])
 	return idEncoding.EncodeToString(id[8-timeBytes:])
 }
