@@ -45,11 +45,12 @@ func closed(t testing.TB, conn net.Conn, within time.Duration) string {
 	return string(said)
 }
 
-// hurried is a server that waits for nobody.
+// hurried is a server that waits for nobody, but as long as an honest handshake
+// may take among hundreds, with the race detector, on two cores.
 func hurried(t testing.TB) *servertest.Server {
 	t.Helper()
 	return servertest.StartWith(t, t.TempDir(), func(o *server.Options) {
-		o.Limits = server.Limits{Handshake: time.Second, ReadHeader: time.Second, Read: 2 * time.Second, Write: 3 * time.Second, Idle: 3 * time.Second}
+		o.Limits = server.Limits{Handshake: 5 * time.Second, ReadHeader: 5 * time.Second, Read: 6 * time.Second, Write: 8 * time.Second, Idle: 5 * time.Second}
 	})
 }
 
