@@ -208,30 +208,9 @@ func nearest(name string) string {
 	folded := strings.ToLower(strings.ReplaceAll(name, "-", "_"))
 	best, bestDistance := "", max(1, len(name)/3)+1
 	for _, known := range memberNames {
-		if d := distance(folded, known); d < bestDistance {
+		if d := oauth.Distance(folded, known); d < bestDistance {
 			best, bestDistance = known, d
 		}
 	}
 	return best
-}
-
-// distance is the Levenshtein distance in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

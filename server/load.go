@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/fapid/fapid/oauth"
 )
 
 // Source is what a configuration is made of. Each layer overrides the one
@@ -223,34 +225,14 @@ func suggest(unknown string, known []string) string {
 	last := func(word string) string { return word[strings.LastIndexAny(word, "._")+1:] }
 	apart := func(word string) int {
 		if last(word) == last(unknown) {
-			return distance(unknown, word)
+			return oauth.Distance(unknown, word)
 		}
-		return distance(unknown, word) + maxText
+		return oauth.Distance(unknown, word) + maxText
 	}
 	nearest := slices.MinFunc(known, func(a, b string) int { return apart(a) - apart(b) })
 	few := len(known) <= 15
-	if few && apart(nearest) >= maxText && distance(unknown, nearest) > max(2, len(unknown)/2) {
+	if few && apart(nearest) >= maxText && oauth.Distance(unknown, nearest) > max(2, len(unknown)/2) {
 		return "there are " + strings.Join(known, ", ")
 	}
 	return "did you mean " + nearest + "?"
-}
-
-// distance is how many letters must change to get from a to b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

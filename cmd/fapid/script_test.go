@@ -109,7 +109,7 @@ func stopCommand(ts *testscript.TestScript, _ bool, args []string) {
 		most, err := time.ParseDuration(args[0])
 		ts.Check(err)
 		state := server.command.ProcessState
-		if used := state.UserTime() + state.SystemTime(); used > most {
+		if used := state.UserTime() + state.SystemTime(); used > slowdown*most {
 			ts.Fatalf("the server used the processor for %v", used)
 		}
 	}

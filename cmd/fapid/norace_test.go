@@ -1,0 +1,6 @@
+//go:build !race
+
+package main
+
+// slowdown is what the race detector multiplies the bounds of processor time by.
+const slowdown = 1
