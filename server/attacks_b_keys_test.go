@@ -69,7 +69,9 @@ func publishing(t testing.TB, s *servertest.Server, body string) *publisher {
 	web.StartTLS()
 	t.Cleanup(web.Close)
 	_, port, _ := net.SplitHostPort(web.Listener.Addr().String())
-	p.URL = "https://localhost:" + port + "/jwks"
+	// A path of its own: the port of a publisher that has closed may be given out
+	// again, and its set would still be cached under the same address.
+	p.URL = "https://localhost:" + port + "/" + rand.Text()
 	return p
 }
 
