@@ -35,7 +35,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis, Binder: r.binder},
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
-		&bank.Bank{Issuer: r.issuer, Audience: r.config.Audience, Binder: r.binder, Now: r.now, Users: s.users},
+		&bank.Bank{Guard: r.guard(r.config.Audience), Users: s.users},
 	}
 	if r.name == s.order[0] && s.ca != nil {
 		list = append(list, &flow.CRL{List: s.ca.CRL})
@@ -50,6 +50,11 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		TokenEndpoints: r.tokenEndpoints(),
 	}
 	return list
+}
+
+// guard is for a protected resource of the realm.
+func (r *realm) guard(audience string) *endpoint.Guard {
+	return &endpoint.Guard{Issuer: r.issuer, Audience: audience, Binder: r.binder}
 }
 
 // targets are the APIs of the realm; its own is the bank, which every client of

@@ -144,7 +144,7 @@ func (b *Bank) balances(r *endpoint.Request) (any, error) {
 	}
 	return frame(r, map[string]any{"Balance": []map[string]any{{
 		"AccountId": account.ID, "Type": "ClosingAvailable", "CreditDebitIndicator": "Credit",
-		"DateTime": b.Now().UTC().Format("2006-01-02T15:04:05Z"),
+		"DateTime": r.Site.Now().UTC().Format("2006-01-02T15:04:05Z"),
 		"Amount":   amount{account.Balance, account.Currency},
 	}}}), nil
 }

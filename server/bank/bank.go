@@ -8,22 +8,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
-	"strings"
-	"time"
 
-	"github.com/fapid/fapid/oauth"
-	"github.com/fapid/fapid/server/binding"
 	"github.com/fapid/fapid/server/endpoint"
-	"github.com/fapid/fapid/server/token"
 )
 
 // Bank serves one realm's bank.
 type Bank struct {
-	Issuer *token.Issuer
-	// Audience is what aud must name.
-	Audience string
-	Binder   *binding.Binder
-	Now      func() time.Time
+	Guard *endpoint.Guard
 	// Users own the accounts.
 	Users []User
 }
@@ -42,59 +33,22 @@ func (b *Bank) Install(site *endpoint.Site) {
 		{http.MethodGet, "/accounts/{AccountId}/transactions", "accounts", b.transactions},
 	} {
 		site.Open(endpoint.Route{
-			Path: base + route.path, Label: "bank" + route.path, Methods: []string{route.method}, Bearer: true, DPoP: b.Binder.Algs,
-			Serve: func(ctx context.Context, r *endpoint.Request) (*endpoint.Answer, error) {
-				return b.protect(ctx, r, route.scope, route.serve)
-			},
+			Path: base + route.path, Label: "bank" + route.path, Methods: []string{route.method},
+			Guard: b.Guard, Scope: route.scope, Serve: answering(route.serve),
 		})
 	}
 }
 
-// protect admits a request with a good token and answers in the manner of open
-// banking APIs: with Date, and with the interaction id of the request or one of
-// its own.
-func (b *Bank) protect(ctx context.Context, r *endpoint.Request, scope string, serve func(*endpoint.Request) (any, error)) (*endpoint.Answer, error) {
-	if err := b.admit(ctx, r, scope); err != nil {
-		return nil, err
+// answering answers in the manner of open banking APIs: with Date, and with the
+// interaction id of the request or one of its own.
+func answering(serve func(*endpoint.Request) (any, error)) endpoint.Handler {
+	return func(_ context.Context, r *endpoint.Request) (*endpoint.Answer, error) {
+		body, err := serve(r)
+		if err != nil {
+			return nil, err
+		}
+		return &endpoint.Answer{JSON: body, Header: http.Header{"X-Fapi-Interaction-Id": {interactionID(r)}}}, nil
 	}
-	body, err := serve(r)
-	if err != nil {
-		return nil, err
-	}
-	return &endpoint.Answer{JSON: body, Header: http.Header{"X-Fapi-Interaction-Id": {interactionID(r)}}}, nil
-}
-
-// admit checks the token in the order a resource server should: presence, form,
-// signature, life, audience, binding, scope (RFC 6750, RFC 8705 section 3,
-// RFC 9449 section 7).
-func (b *Bank) admit(ctx context.Context, r *endpoint.Request, scope string) error {
-	scheme, presented, err := r.Token()
-	if err != nil {
-		return err
-	}
-	claims, err := b.Issuer.Verify(ctx, presented, r.Event)
-	if err != nil {
-		return err
-	}
-	r.Event.ClientID = claims.ClientID
-	if !claims.Audience.Has(b.Audience) {
-		r.Event.Fail("access token audience", b.Audience, strings.Join(claims.Audience, " "), "fetch a token for this API")
-		return oauth.InvalidToken("the access token is for another API")
-	}
-	use := &binding.Use{Scheme: scheme, Token: presented, Confirmation: claims.Confirmation, Policy: claims.Client.Policy}
-	if err := b.Binder.Enforce(ctx, use, r.Sender()); err != nil {
-		return err
-	}
-	granted, err := oauth.ParseScope(claims.Scope)
-	if err != nil {
-		return err
-	}
-	if !granted.Has(scope) {
-		r.Event.Fail("scope", scope, claims.Scope, "fetch a token with scope "+scope)
-		return oauth.InsufficientScope("the access token lacks scope %s", scope)
-	}
-	r.Event.Pass("scope", scope, claims.Scope)
-	return nil
 }
 
 // interactionID echoes the caller's x-fapi-interaction-id if it is a UUID, and

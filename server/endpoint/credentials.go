@@ -51,10 +51,10 @@ func tokenOf(header string) (scheme, token string) {
 func (r *Request) challenges(route *Route, refusal oauth.Error, uri string) []string {
 	realm := ` realm="` + r.issuer() + `"`
 	problem := problemOf(refusal, uri)
-	if len(route.DPoP) == 0 {
+	if route.Guard == nil || len(route.Guard.Binder.Algs) == 0 {
 		return []string{oauth.SchemeBearer + realm + problem}
 	}
-	dpop := oauth.SchemeDPoP + realm + `, algs="` + strings.Join(route.DPoP, " ") + `"`
+	dpop := oauth.SchemeDPoP + realm + `, algs="` + strings.Join(route.Guard.Binder.Algs, " ") + `"`
 	if scheme, _ := tokenOf(r.Header.Get("Authorization")); scheme == oauth.SchemeDPoP {
 		return []string{dpop + problem}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/binding"
+	"github.com/fapid/fapid/server/token"
 )
 
 // The listeners a request can arrive on.
@@ -39,6 +40,8 @@ type Request struct {
 	Form oauth.Form
 	// Path holds the variables of a templated path.
 	Path map[string]string
+	// Claims are those of the access token, at a route with a guard.
+	Claims *token.Claims
 
 	sender binding.Sender
 }

@@ -115,14 +115,24 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 			continue
 		}
 		*route = candidate
-		if candidate.Form {
-			if err := r.readForm(); err != nil {
-				return nil, err
-			}
-		}
-		return candidate.Serve(r.Context(), r)
+		return route.serve(r)
 	}
 	return nil, oauth.MethodNotAllowed("%s is not served here; use %s", printableMethod(method), at.methods())
+}
+
+// serve calls the feature when what its route asks for has been seen to.
+func (route *Route) serve(r *Request) (_ *Answer, err error) {
+	if route.Guard != nil {
+		if r.Claims, err = route.Guard.admit(r.Context(), r, route.Scope); err != nil {
+			return nil, err
+		}
+	}
+	if route.Form {
+		if err := r.readForm(); err != nil {
+			return nil, err
+		}
+	}
+	return route.Serve(r.Context(), r)
 }
 
 // admit checks what belongs to the connection rather than to an endpoint.

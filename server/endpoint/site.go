@@ -56,12 +56,13 @@ type Route struct {
 	Aliased bool
 	// Form has the body read as parameters before Serve is called.
 	Form bool
-	// Bearer marks a protected resource: its refusals carry the challenge of
-	// RFC 6750 section 3.
+	// Guard protects the route: Serve is called with a token that has Scope, and
+	// refusals carry the challenges of RFC 6750 section 3 and RFC 9449 section 7.1.
+	Guard *Guard
+	Scope string
+	// Bearer marks a route that checks a Bearer token of another kind by itself;
+	// its refusals carry a challenge, too.
 	Bearer bool
-	// DPoP are the algorithms of the DPoP proofs that a protected resource takes
-	// (RFC 9449 section 7.1); none for one that takes Bearer tokens alone.
-	DPoP []string
 	// Open marks public documents: they may be cached and read across origins.
 	Open  bool
 	Serve Handler

@@ -83,7 +83,7 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 		problem.URI = r.Site.TraceURL + "/traces/" + event.ID
 	}
 	switch {
-	case route.Bearer:
+	case route.Bearer || route.Guard != nil:
 		header["Www-Authenticate"] = r.challenges(route, refusal, problem.URI)
 	case refusal.Code == oauth.CodeInvalidClient && r.Header.Get("Authorization") != "":
 		// RFC 6749 section 5.2: answer with the scheme the client used.
