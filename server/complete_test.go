@@ -250,7 +250,7 @@ func TestOwnPolicyOverrides(t *testing.T) {
 		SenderConstrained: new(bool), TokenAlgs: []string{"PS256"}, AccessTokenLifetime: Duration(time.Second),
 		MaxAccessTokenLifetime: Duration(time.Second), AnyDNOrder: &yes, DPoPAlgs: []string{"ES384"}, DPoPNonce: &yes,
 		RefreshRotation: &yes, RefreshForClientCredentials: &yes, RefreshWithRenewedCertificate: new(bool),
-		RefreshTokenLifetime: Duration(time.Second), MaxRefreshTokenLifetime: Duration(time.Second),
+		RefreshTokenLifetime: Duration(time.Second), MaxRefreshTokenLifetime: Duration(time.Second), GrantTypes: []string{"client_credentials"},
 	}
 	config := Config{Policies: map[string]Policy{"mine": own, "same": {Base: "fapi2"}, "lost": {Base: "nothing"}}}
 	row, ok := config.Policy("mine")
