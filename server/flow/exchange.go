@@ -54,7 +54,8 @@ func (g Exchange) Redeem(ctx context.Context, r *Redemption) (token.Authorizatio
 	if err != nil {
 		return none, err
 	}
-	granted, err := oauth.ParseScope(brought.subject.Scope)
+	subject := brought.subject
+	granted, err := scopeLeft(subject, r.Event)
 	if err != nil {
 		return none, err
 	}
@@ -62,7 +63,6 @@ func (g Exchange) Redeem(ctx context.Context, r *Redemption) (token.Authorizatio
 	if err != nil {
 		return none, err
 	}
-	subject := brought.subject
 	authorization := token.Authorization{
 		Subject: subject.Subject, Scope: scope, From: subject.ClientID, Until: time.Unix(brought.expires(), 0),
 		Act: act, MayAct: subject.MayAct, Origins: brought.origins(), IssuedType: issuedType, Format: format,
@@ -79,6 +79,21 @@ func (g Exchange) Redeem(ctx context.Context, r *Redemption) (token.Authorizatio
 		return none, badToken(subjectToken, "it came of %d tokens", len(subject.Origins))
 	}
 	return authorization, nil
+}
+
+// scopeLeft is the scope of the subject token, without what the client it was
+// issued to may not have any more: nobody gets that by its token.
+func scopeLeft(subject *token.Claims, event *oauth.Event) (oauth.Scope, error) {
+	granted, err := oauth.ParseScope(subject.Scope)
+	if err != nil {
+		return nil, err
+	}
+	left := granted.Within(subject.Client.Scope)
+	if len(granted) > 0 && len(left) == 0 {
+		event.Fail("scope", granted.String(), "none of it is registered for "+subject.ClientID+" any more", "register that client for the scope again")
+		return nil, oauth.InvalidScope("nothing is left of the subject token's scope").Because("%s lost its scope", subject.ClientID)
+	}
+	return left, nil
 }
 
 // requestedType is the format and the type of the token that is asked for. Where
