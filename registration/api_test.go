@@ -26,7 +26,7 @@ func TestAPIExchange(t *testing.T) {
 	}
 	for name, bad := range map[string][]string{
 		"empty": {""}, "control character": {"a\n"}, "not ASCII": {"ä"}, "too long": {strings.Repeat("a", maxIDBytes+1)},
-		"too many": strings.Split(strings.Repeat("a,", maxAPIEntries), ","),
+		"too many": strings.Fields(strings.Repeat("a ", maxAPIEntries+1)),
 	} {
 		if _, err := apis.Put(t.Context(), api(bad...)); err == nil || oauth.AsError(err).Code != oauth.CodeInvalidClientMetadata {
 			t.Errorf("%s: %v", name, err)
@@ -37,6 +37,9 @@ func TestAPIExchange(t *testing.T) {
 		t.Fatal(err)
 	}
 	given[0] = "stranger"
+	if kept, _ := apis.Get("api"); kept.Clients["shop"].Exchange[0] != "tpp" {
+		t.Error("it is the caller's to change")
+	}
 	if apis, err = OpenAPIs(t.Context(), "default", s, time.Now); err != nil {
 		t.Fatal(err)
 	}

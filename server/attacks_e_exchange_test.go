@@ -211,6 +211,7 @@ func TestAttackE12Grants(t *testing.T) {
 		return now.taker.Post("token_endpoint", door{endpoint: "token_endpoint"}.form(to...))
 	}
 	trade := func(now *scene) servertest.Answer { return now.taker.Exchange(now.held, to...) }
+	tradeAll := func(now *scene) servertest.Answer { return now.taker.Exchange(now.held, "audience", "target") }
 	bearer := func(now *scene) servertest.Answer { return now.taker.Bearer(now.held, to...) }
 	token := func(now *scene) { now.held = received(now.giver, now.taker.Metadata.ClientID) }
 	word := func(now *scene) { now.held = now.giver.Grant("alice") }
@@ -238,6 +239,7 @@ func TestAttackE12Grants(t *testing.T) {
 		{"exchange, permission for others only", token, api(map[string]registration.Access{registration.AnyClient: {Exchange: []string{"somebody"}}}), trade, 400, "invalid_target"},
 		{"exchange, its client's scope removed", token, taker(unscoped), trade, 400, "invalid_scope"},
 		{"exchange, the subject's client's scope removed", token, giver(unscoped), trade, 400, "invalid_scope"},
+		{"exchange, the subject's client's every scope removed", token, giver(unscoped), tradeAll, 400, "invalid_scope"},
 		{"exchange, its certificate revoked", token, taker(uncertified), trade, 401, "invalid_client"},
 		{"exchange, the subject's certificate revoked", token, giver(uncertified), trade, 400, "invalid_request"},
 		{"exchange, session ended", token, func(now *scene) { now.giver.Post("revocation_endpoint", url.Values{"token": {now.held}}) }, trade, 400, "invalid_request"},

@@ -167,7 +167,7 @@ func TestExchangeActor(t *testing.T) {
 	t.Parallel()
 	s := servertest.StartIn(t, withUsers(t))
 	chain(t, s)
-	tpp, shop, signer := s.TPP("tpp"), s.TPP("shop", servertest.Exchanging), s.TPP("signer")
+	tpp, shop, signer, unbound := s.TPP("tpp"), s.TPP("shop", servertest.Exchanging), s.TPP("signer"), s.TPP("unbound", servertest.JWT)
 	subject := received(tpp, "shop-api")
 	own := shop.Token()
 	actor := func(token string, more ...string) servertest.Answer {
@@ -182,6 +182,7 @@ func TestExchangeActor(t *testing.T) {
 	shops := exchanged(t, shop.Bearer(shop.Grant("alice"), "audience", s.MTLS+"/bank"))
 	wantAnswer(t, actor(shops), 400, "invalid_request")
 	wantAnswer(t, actor(tpp.Token()), 400, "invalid_request")
+	wantAnswer(t, actor(received(unbound, "shop-api")), 400, "invalid_request")
 	wantAnswer(t, actor("x"), 400, "invalid_request")
 	wantAnswer(t, actor(own, "actor_token_type", ""), 400, "invalid_request")
 	wantAnswer(t, actor(own, "actor_token_type", "urn:ietf:params:oauth:token-type:id_token"), 400, "invalid_request")
@@ -414,10 +415,11 @@ func TestExchangeMayAct(t *testing.T) {
 	if got := claims(t, held)["may_act"]; !reflect.DeepEqual(got, map[string]any{"sub": "shop"}) {
 		t.Errorf("may_act is %v", got)
 	}
-	wantAnswer(t, stock.Exchange(held), 400, "invalid_request")
+	for _, held := range []string{held, exchanged(t, shop.Exchange(held))} { // narrowed, by who acts already
+		wantAnswer(t, stock.Exchange(held), 400, "invalid_request")
+	}
 	free := exchanged(t, shop.Bearer(signer.Grant("alice"), "audience", "stock-api"))
 	exchanged(t, stock.Exchange(free))
-	exchanged(t, shop.Exchange(held)) // it acts already
 }
 
 // TestPolicyGrants: a policy says which grants its clients may register.

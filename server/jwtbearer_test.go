@@ -83,6 +83,10 @@ func TestBearerRefuses(t *testing.T) {
 	s.TPP("keyless", servertest.Under("oauth2"), func(m *registration.Metadata) {
 		m.TokenEndpointAuthMethod, m.ClientSecret, m.JWKS, m.CertificateBoundTokens = oauth.AuthSecretBasic, "secret-secret-secret", nil, false
 	})
+	const secret = "secret-secret-secret-secret-secret-secret"
+	s.TPP("shared", servertest.Under("oauth2"), func(m *registration.Metadata) {
+		m.TokenEndpointAuthMethod, m.ClientSecret, m.JWKS, m.CertificateBoundTokens = oauth.AuthSecretJWT, secret, nil, false
+	})
 	now := s.Clock.Now().Unix()
 	good := func(changes ...any) map[string]any {
 		return but(claimsOf(signer), append([]any{"sub", "alice"}, changes...)...)
@@ -102,6 +106,7 @@ func TestBearerRefuses(t *testing.T) {
 		"no iss":           made(headerOf(signer), good("iss", nil)),
 		"unknown iss":      made(headerOf(signer), good("iss", "nobody")),
 		"iss of no keys":   made(headerOf(signer), good("iss", "keyless")),
+		"by a secret":      compact(t, "HS256", []byte(secret), encode(t, map[string]any{"alg": "HS256"}), encode(t, good("iss", "shared"))),
 		"iss a number":     made(headerOf(signer), good("iss", 5)),
 		"no sub":           made(headerOf(signer), good("sub", nil)),
 		"unknown sub":      made(headerOf(signer), good("sub", "mallory")),
