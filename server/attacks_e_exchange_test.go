@@ -242,7 +242,7 @@ func TestAttackE12Grants(t *testing.T) {
 		{"exchange, the subject's client's every scope removed", token, giver(unscoped), tradeAll, 400, "invalid_scope"},
 		{"exchange, its certificate revoked", token, taker(uncertified), trade, 401, "invalid_client"},
 		{"exchange, the subject's certificate revoked", token, giver(uncertified), trade, 400, "invalid_request"},
-		{"exchange, session ended", token, func(now *scene) { now.giver.Post("revocation_endpoint", url.Values{"token": {now.held}}) }, trade, 400, "invalid_request"},
+		{"exchange, session ended", token, func(now *scene) { _ = now.giver.Post("revocation_endpoint", url.Values{"token": {now.held}}) }, trade, 400, "invalid_request"},
 		{"exchange, grant withdrawn", token, taker(func(tpp *servertest.TPP) {
 			change(tpp, func(m *registration.Metadata) { m.GrantTypes = []string{"client_credentials"} })
 		}), trade, 400, "unauthorized_client"},
