@@ -347,6 +347,35 @@ func TestExchangeEnds(t *testing.T) {
 	}
 }
 
+// TestExchangeRacesEnd: when a revocation has been answered, nothing that came of
+// the token is left, whatever exchanges it raced with.
+func TestExchangeRacesEnd(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	chain(t, s)
+	tpp, shop := s.TPP("tpp"), s.TPP("shop", servertest.Exchanging)
+	for round := range 20 {
+		first := received(tpp, "shop-api")
+		var answers []servertest.Answer
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			answers = race(func() servertest.Answer { return shop.Exchange(first, "audience", "stock-api") })
+		}()
+		if answer := tpp.Post("revocation_endpoint", url.Values{"token": {first}}); answer.Status != http.StatusOK {
+			t.Fatalf("revocation: %s", answer)
+		}
+		<-done
+		for _, answer := range answers {
+			if answer.Status != http.StatusOK {
+				wantAnswer(t, answer, http.StatusBadRequest, "invalid_request")
+			} else if got := introspected(shop, exchanged(t, answer)); got["active"] == true {
+				t.Fatalf("round %d: one survived: %v", round, got)
+			}
+		}
+	}
+}
+
 // TestExchangeDepth: a chain ends somewhere, by actors and by exchanges.
 func TestExchangeDepth(t *testing.T) {
 	t.Parallel()
