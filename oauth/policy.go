@@ -33,6 +33,9 @@ type Policy struct {
 	// FAPI 2 section 5.3.2.1: 10 s must be accepted, more than 60 s refused.
 	ClockSkew time.Duration `json:"clock_skew"`
 
+	// GrantTypes are those a client may register; with none, all that are served.
+	GrantTypes []string `json:"grant_types,omitempty"`
+
 	// SenderConstrained refuses every token that is bound to neither a
 	// certificate nor a DPoP key.
 	SenderConstrained bool `json:"sender_constrained_access_tokens"`
@@ -82,6 +85,11 @@ const (
 	// FAPI 1 Advanced).
 	AudienceEndpoints AudienceRule = "endpoints"
 )
+
+// Grants reports whether clients under the policy may register a grant type.
+func (p *Policy) Grants(grantType string) bool {
+	return len(p.GrantTypes) == 0 || slices.Contains(p.GrantTypes, grantType)
+}
 
 // Allows reports whether the client authentication method is in the policy.
 func (p *Policy) Allows(method string) bool { return slices.Contains(p.AuthMethods, method) }

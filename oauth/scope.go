@@ -63,6 +63,17 @@ func (s Scope) Missing(wanted Scope) (string, bool) {
 	return "", false
 }
 
+// Within returns the tokens of s that are in other, too.
+func (s Scope) Within(other Scope) Scope {
+	kept := make(Scope, 0, len(s))
+	for _, token := range s {
+		if other.Has(token) {
+			kept = append(kept, token)
+		}
+	}
+	return kept
+}
+
 // String gives the scope as a parameter.
 func (s Scope) String() string { return strings.Join(s, " ") }
 

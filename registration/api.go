@@ -43,9 +43,19 @@ type Access struct {
 	Scopes []string `json:"scopes,omitempty"`
 	// Roles that the API gave the client.
 	Roles []string `json:"roles,omitempty"`
+	// Exchange are the clients whose tokens and assertions the client may exchange
+	// for tokens of the API (RFC 8693, RFC 7523 section 2.1), and so act for them
+	// or their users there. "*" stands for every client; none is the default.
+	Exchange []string `json:"exchange,omitempty"`
 }
 
-// AnyClient stands for every client in [API.Clients].
+// MayExchange reports whether the client may exchange what is from another, or
+// from itself, for tokens of the API.
+func (a *Access) MayExchange(from string) bool {
+	return slices.Contains(a.Exchange, from) || slices.Contains(a.Exchange, AnyClient)
+}
+
+// AnyClient stands for every client in [API.Clients] and [Access.Exchange].
 const AnyClient = "*"
 
 // Limits of an API's record: far above what APIs have.
@@ -81,6 +91,14 @@ func (a *API) check() error {
 		for _, role := range access.Roles {
 			if !slices.Contains(a.Roles, role) {
 				return invalid("clients", "%s has role %s, which the API does not have", quote(id), quote(role))
+			}
+		}
+		if len(access.Exchange) > maxAPIEntries {
+			return invalid("clients", "%s may exchange the tokens of at most %d clients", quote(id), maxAPIEntries)
+		}
+		for _, from := range access.Exchange {
+			if from == "" || !visible(from) || len(from) > maxIDBytes {
+				return invalid("clients", "%s may exchange the tokens of %s, which is not a client_id", quote(id), quote(from))
 			}
 		}
 	}
@@ -120,7 +138,7 @@ func (a *API) clone() *API {
 	c.Scopes, c.Roles, c.Policies = slices.Clone(a.Scopes), slices.Clone(a.Roles), slices.Clone(a.Policies)
 	c.Clients = make(map[string]Access, len(a.Clients))
 	for id, access := range a.Clients {
-		c.Clients[id] = Access{Scopes: slices.Clone(access.Scopes), Roles: slices.Clone(access.Roles)}
+		c.Clients[id] = Access{Scopes: slices.Clone(access.Scopes), Roles: slices.Clone(access.Roles), Exchange: slices.Clone(access.Exchange)}
 	}
 	return &c
 }

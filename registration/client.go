@@ -23,7 +23,8 @@ type Client struct {
 	AuthMethod string // one of the oauth.Auth constants
 	// AssertionAlgs are the JWS algorithms this client's assertions may be
 	// signed with: the registered one, or those of the policy that fit the
-	// method and, for client_secret_jwt, the length of the secret.
+	// method and, for client_secret_jwt, the length of the secret. A client that
+	// authenticates otherwise and has keys signs authorization grants with them.
 	AssertionAlgs []string
 
 	Scope         oauth.Scope // the most the client may ask for

@@ -211,6 +211,9 @@ func setAssertionAlgs(c *Client) error {
 	case oauth.AuthSecretJWT:
 		c.AssertionAlgs = only(allowed, func(alg string) bool { return hmacKeyBytes[alg] != 0 })
 	default:
+		if c.Keys != nil {
+			c.AssertionAlgs = only(allowed, func(alg string) bool { return signatureAlgs[alg] != "" })
+		}
 		return nil
 	}
 	if len(c.AssertionAlgs) == 0 {
@@ -289,6 +292,9 @@ func (r *rules) setGrants(c *Client) error {
 	for _, grant := range c.GrantTypes {
 		if !r.grants(grant) {
 			return invalid("grant_types", "%s is not offered by this realm", quote(grant))
+		}
+		if !c.Policy.Grants(grant) {
+			return invalid("grant_types", "%s is not in policy %s, which has %s", quote(grant), c.Policy.Name, list(c.Policy.GrantTypes))
 		}
 	}
 	return nil

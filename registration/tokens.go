@@ -50,7 +50,7 @@ func setTokens(c *Client) (err error) {
 // setRefresh settles whether the client has refresh tokens, and their life.
 func setRefresh(c *Client) error {
 	m, p := &c.Metadata, c.Policy
-	if m.RefreshToken && !p.RefreshForClientCredentials {
+	if m.RefreshToken && !(p.RefreshForClientCredentials && p.Grants(grantRefresh)) {
 		return invalid("refresh_token", "is true, and policy %s gives none with client credentials; leave it out", p.Name)
 	}
 	if m.RefreshToken && !c.MayUse(grantRefresh) {

@@ -249,6 +249,9 @@ func TestAttackE13E14(t *testing.T) {
 	hidden, rotating := s.TPP("hidden", opaque), s.TPP("rotates", refreshing)
 	first, token := begin(t, rotating), plain.Token()
 	opaqueToken := hidden.Token()
+	chain(t, s)
+	trading := s.TPP("shop", servertest.Exchanging)
+	held, word := trading.Token(), trading.Grant("shop")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -258,6 +261,8 @@ func TestAttackE13E14(t *testing.T) {
 		"E13 opaque":            hidden.Post("token_endpoint", grant),
 		"E13 with refresh":      rotating.Post("token_endpoint", grant),
 		"E13 refresh":           refresh(rotating, first.refresh),
+		"E13 exchange":          trading.Exchange(held),
+		"E13 JWT bearer":        trading.Bearer(word),
 		"E14 JWT":               plain.Post("revocation_endpoint", url.Values{"token": {token}}),
 		"E14 opaque":            hidden.Post("revocation_endpoint", url.Values{"token": {opaqueToken}}),
 		"E14 refresh":           rotating.Post("revocation_endpoint", url.Values{"token": {first.refresh}}),

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +192,9 @@ func checkSecrets(t testing.TB, s *servertest.Server, answer servertest.Answer, 
 	}
 }
 
+// credentialNames are the parameters that hold one.
+var credentialNames = []string{"client_secret", "client_assertion", "token", "refresh_token", "subject_token", "actor_token", "assertion"}
+
 // secretsOf finds the credentials in a request, in pieces long enough to be
 // told from chance, because what leaks is often cut.
 func secretsOf(header http.Header, body string) (pieces []string) {
@@ -221,7 +225,7 @@ func secretsOf(header http.Header, body string) (pieces []string) {
 	}
 	for pair := range strings.SplitSeq(body, "&") {
 		name, value, _ := strings.Cut(pair, "=")
-		if value, err := url.QueryUnescape(value); err == nil && (name == "client_secret" || name == "client_assertion" || name == "token" || name == "refresh_token") {
+		if value, err := url.QueryUnescape(value); err == nil && slices.Contains(credentialNames, name) {
 			add(value)
 		}
 	}

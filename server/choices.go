@@ -28,6 +28,7 @@ var choices = map[string]choice{
 	"token-alg":       {noun: "signing algorithm for tokens", words: token.Algs},
 	"assertion-alg":   {noun: "signing algorithm for client assertions", words: []string{"PS256", "ES256", "EdDSA", "Ed25519", "PS384", "PS512", "ES384", "ES512", "RS256"}},
 	"dpop-alg":        {noun: "signing algorithm for DPoP proofs", words: []string{"ES256", "PS256", "EdDSA", "Ed25519", "ES384", "ES512", "PS384", "PS512"}},
+	"grant":           {noun: "grant type", words: grantTypes},
 	"method": {noun: "client authentication method", words: []string{
 		oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT,
 		oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthSecretJWT,

@@ -157,6 +157,7 @@ func (c *Config) Policy(name string) (*oauth.Policy, bool) {
 	replaceList(&row.AssertionAlgs, own.AssertionAlgs)
 	replaceList(&row.TokenAlgs, own.TokenAlgs)
 	replaceList(&row.DPoPAlgs, own.DPoPAlgs)
+	replaceList(&row.GrantTypes, own.GrantTypes)
 	replace(&row.AssertionAudience, own.AssertionAudience)
 	replace(&row.AssertionLifetime, own.AssertionLifetime.std())
 	replace(&row.ClockSkew, own.ClockSkew.std())

@@ -133,6 +133,7 @@ func TestCompleteRefuses(t *testing.T) {
 		"wider alg":        {"policies: {a: {base: fapi1-advanced, token_endpoint_auth_signing_algs: [RS256]}}", "fapid.yaml:1:73: policies.a.token_endpoint_auth_signing_algs[0]: fapi1-advanced has no RS256" + narrow},
 		"wider tokens":     {"policies: {a: {base: fapi1-advanced, access_token_signing_algs: [EdDSA]}}", "fapid.yaml:1:66: policies.a.access_token_signing_algs[0]: fapi1-advanced has no EdDSA" + narrow},
 		"dpop alg":         {"policies: {a: {base: oauth2, dpop_signing_algs: [RS256]}}", `fapid.yaml:1:50: policies.a.dpop_signing_algs[0]: no signing algorithm for DPoP proofs "RS256"; there are ES256, PS256, EdDSA, Ed25519, ES384, ES512, PS384, PS512`},
+		"grant":            {"policies: {a: {base: oauth2, grant_types: [password]}}", `fapid.yaml:1:44: policies.a.grant_types[0]: no grant type "password"; there are ` + strings.Join(grantTypes, ", ")},
 		"wider DPoP":       {"policies: {a: {base: fapi1-advanced, dpop_signing_algs: [ES256]}}", "fapid.yaml:1:58: policies.a.dpop_signing_algs[0]: fapi1-advanced has no ES256" + narrow},
 		"wider audience":   {"policies: {a: {base: fapi2, client_assertion_audience: endpoints}}", "fapid.yaml:1:29: policies.a.client_assertion_audience: fapi2 takes the issuer alone" + narrow},
 		"wider binding":    {"policies: {a: {base: fapi2, sender_constrained_access_tokens: false}}", "fapid.yaml:1:29: policies.a.sender_constrained_access_tokens: fapi2 binds every token" + narrow},
@@ -250,7 +251,7 @@ func TestOwnPolicyOverrides(t *testing.T) {
 		SenderConstrained: new(bool), TokenAlgs: []string{"PS256"}, AccessTokenLifetime: Duration(time.Second),
 		MaxAccessTokenLifetime: Duration(time.Second), AnyDNOrder: &yes, DPoPAlgs: []string{"ES384"}, DPoPNonce: &yes,
 		RefreshRotation: &yes, RefreshForClientCredentials: &yes, RefreshWithRenewedCertificate: new(bool),
-		RefreshTokenLifetime: Duration(time.Second), MaxRefreshTokenLifetime: Duration(time.Second),
+		RefreshTokenLifetime: Duration(time.Second), MaxRefreshTokenLifetime: Duration(time.Second), GrantTypes: []string{"client_credentials"},
 	}
 	config := Config{Policies: map[string]Policy{"mine": own, "same": {Base: "fapi2"}, "lost": {Base: "nothing"}}}
 	row, ok := config.Policy("mine")

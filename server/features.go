@@ -9,29 +9,39 @@ import (
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
-	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/store"
 )
 
 // grants are the grant types served; adding one is a file in flow and a line here.
-func grants(config *Realm, sessions *token.Sessions) []flow.Grant {
+func (r *realm) grants(clients *flow.Clients, users []bank.User) []flow.Grant {
+	subject := flow.Subject(r.config.Subject)
 	return []flow.Grant{
-		flow.ClientCredentials{Subject: config.Subject},
-		flow.Refresh{Sessions: sessions},
+		flow.ClientCredentials{Subject: subject},
+		flow.Refresh{Sessions: r.sessions},
+		flow.Exchange{Issuer: r.issuer, APIs: r.apis, Subject: subject},
+		flow.JWTBearer{Clients: clients, Subject: subject, User: func(name string) bool {
+			return slices.ContainsFunc(users, func(user bank.User) bool { return user.Username == name })
+		}},
 	}
 }
 
+// grantTypes are those that a client may be registered for.
+var grantTypes = func() (types []string) {
+	for _, grant := range (&realm{config: &Realm{}}).grants(nil, nil) {
+		types = append(types, grant.Type())
+	}
+	return types
+}()
+
 // servedGrant reports whether a client may be registered for a grant type.
-func servedGrant(grantType string) bool {
-	return slices.ContainsFunc(grants(&Realm{}, nil), func(grant flow.Grant) bool { return grant.Type() == grantType })
-}
+func servedGrant(grantType string) bool { return slices.Contains(grantTypes, grantType) }
 
 // features are the table of contents: what is listed is served, and what is
 // served is advertised.
 func (r *realm) features(s *Server) []endpoint.Feature {
 	clients := &flow.Clients{Methods: r.authMethods(), Algs: r.assertionAlgs()}
 	list := []endpoint.Feature{
-		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: grants(r.config, r.sessions), Targets: r.targets(), Binder: r.binder, Scope: r.config.Scopes},
+		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: r.grants(clients, s.users), Targets: r.targets(), Binder: r.binder, Scope: r.config.Scopes},
 		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis, Binder: r.binder},
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
@@ -46,6 +56,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		Issuer:         r.config.Issuer,
 		MTLSURL:        r.site.MTLSURL,
 		Assertions:     store.Claims{Store: s.store, Name: r.name + "/client-assertion"},
+		Grants:         store.Claims{Store: s.store, Name: r.name + "/authorization-grant"},
 		Now:            r.now,
 		TokenEndpoints: r.tokenEndpoints(),
 	}

@@ -10,6 +10,11 @@ const day = 24 * time.Hour
 
 // policies are the built-in security profiles. A realm names the one its
 // clients get by default; a client may name another that the realm allows.
+//
+// None of them leaves a grant type out. FAPI 2 section 5.3.2.1 forbids the
+// password grant, which is not served, and wants every token bound to its sender.
+// Token exchange and the JWT bearer grant keep that: what they give is bound by the
+// same pipeline, and a bound token is never exchanged for one that is not.
 var policies = map[string]oauth.Policy{
 	// FAPI 2.0 Security Profile Final.
 	"fapi2": {

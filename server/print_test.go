@@ -37,6 +37,7 @@ func everything(t *testing.T) Config {
 				DPoPAlgs: []string{"PS256", "ES384"}, DPoPNonce: &yes,
 				RefreshRotation: &yes, RefreshForClientCredentials: &yes, RefreshWithRenewedCertificate: &no,
 				RefreshTokenLifetime: Duration(time.Hour), MaxRefreshTokenLifetime: Duration(2 * time.Hour),
+				GrantTypes: []string{"client_credentials", "refresh_token"},
 			},
 		},
 		Layouts: map[string]Layout{"true": {Base: "keycloak", Paths: map[string]string{"true": "/a /{realm}/b"}}},

@@ -39,6 +39,7 @@ type sample struct {
 	san             bool  // registers its SAN DNS name instead of its subject
 	bound           bool  // to its certificate
 	dpop            bool  // to its DPoP key
+	exchange        bool  // may be given the tokens and the word of others
 	lifetime        int64 // of access tokens in seconds; 0 for the policy's
 }
 
@@ -51,6 +52,7 @@ var samples = []sample{
 	{realm: "default", id: "tpp-jwt", name: "TPP with a signing key, PS256", policy: "sandbox", method: oauth.AuthPrivateKeyJWT, alg: "PS256", transport: certs.RSA2048},
 	{realm: "default", id: "tpp-jwt-es256", name: "TPP with a signing key, ES256", policy: "sandbox", method: oauth.AuthPrivateKeyJWT, alg: "ES256", transport: certs.RSA2048},
 	{realm: "default", id: "tpp-dpop", name: "TPP with a signing key and DPoP, no certificate", policy: "fapi2", method: oauth.AuthPrivateKeyJWT, alg: "ES256", dpop: true},
+	{realm: "default", id: "aggregator", name: "API that calls the bank for its callers", policy: "fapi2", method: oauth.AuthTLS, transport: certs.P256, bound: true, exchange: true},
 	{realm: "default", id: "api-client", name: "Plain OAuth client", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "verysecret"},
 	{realm: "strict", id: "strict-tls", name: "TPP of the strict realm", policy: "fapi2", method: oauth.AuthTLS, transport: certs.P256, bound: true},
 
@@ -60,8 +62,15 @@ var samples = []sample{
 	{realm: "aidbox", id: "aidbox-client", name: "Client of an Aidbox", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "verysecret"},
 }
 
-// sampleAPIs are the protected APIs of a fresh sandbox, by realm.
+// sampleAPIs are the protected APIs of a fresh sandbox, by realm. One without an
+// identifier is the realm's own, the bank.
 var sampleAPIs = map[string][]registration.API{
+	"default": {
+		{Name: "bank", Clients: map[string]registration.Access{
+			registration.AnyClient: {}, "aggregator": {Exchange: []string{"tpp-tls", "tpp-jwt"}},
+		}},
+		{ID: "aggregator", Name: "An API that calls the bank for its callers", Client: "aggregator", Clients: map[string]registration.Access{registration.AnyClient: {}}},
+	},
 	"cern": {{
 		ID: "target-client-id", Name: "An API whose owner gave the application roles", Roles: []string{"reader", "editor"},
 		Clients: map[string]registration.Access{"my-client-id": {Roles: []string{"reader"}}},

@@ -181,6 +181,9 @@ func (s *Server) furnishAPIs(ctx context.Context) error {
 			if s.APIs(realm) == nil {
 				continue
 			}
+			if api.ID == "" {
+				api.ID = s.config.Realms[realm].Audience
+			}
 			if _, ok := s.APIs(realm).Get(api.ID); ok {
 				continue
 			}
@@ -229,7 +232,7 @@ func (s *Server) make(ctx context.Context, sample sample) (*participant.Particip
 	p := &participant.Participant{Secret: sample.secret, Metadata: registration.Metadata{
 		ClientID: sample.id, ClientName: sample.name, Policy: sample.policy,
 		TokenEndpointAuthMethod: sample.method, TokenEndpointAuthSigningAlg: sample.alg,
-		GrantTypes: []string{"client_credentials"}, Scope: strings.Join(s.config.Realms[sample.realm].Scopes, " "),
+		GrantTypes: sample.grantTypes(), Scope: strings.Join(s.config.Realms[sample.realm].Scopes, " "),
 		CertificateBoundTokens: sample.bound, DPoPBoundTokens: sample.dpop,
 		AccessTokenSignedResponseAlg: sample.alg, AccessTokenExpiration: sample.lifetime,
 	}}
@@ -245,6 +248,13 @@ func (s *Server) make(ctx context.Context, sample sample) (*participant.Particip
 		return nil, err
 	}
 	return p, p.Publish(sample.selfSigned)
+}
+
+func (s sample) grantTypes() []string {
+	if s.exchange {
+		return []string{"client_credentials", participant.GrantExchange, participant.GrantJWTBearer}
+	}
+	return []string{"client_credentials"}
 }
 
 // subject is the name a sample certificate carries.

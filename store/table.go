@@ -157,20 +157,23 @@ func (t Table[T]) Delete(ctx context.Context, key string) error {
 // Scan calls fn for the live records whose key starts with prefix and is
 // greater than after, in key order, until fn returns false.
 func (t Table[T]) Scan(ctx context.Context, prefix, after string, fn func(key string, record T) (bool, error)) error {
-	return t.Store.View(ctx, func(tx Tx) error {
-		var from []byte
-		if after != "" {
-			from = []byte(after)
+	return t.Store.View(ctx, func(tx Tx) error { return t.ScanTx(tx, prefix, after, fn) })
+}
+
+// ScanTx is Scan inside a transaction the caller holds.
+func (t Table[T]) ScanTx(tx Tx, prefix, after string, fn func(key string, record T) (bool, error)) error {
+	var from []byte
+	if after != "" {
+		from = []byte(after)
+	}
+	return tx.Scan(t.Name, []byte(prefix), from, func(key, value []byte, expires time.Time) (bool, error) {
+		if !t.live(expires) {
+			return true, nil
 		}
-		return tx.Scan(t.Name, []byte(prefix), from, func(key, value []byte, expires time.Time) (bool, error) {
-			if !t.live(expires) {
-				return true, nil
-			}
-			var record T
-			if err := json.Unmarshal(value, &record); err != nil {
-				return false, fmt.Errorf("read %s record: %w", t.Name, err)
-			}
-			return fn(string(key), record)
-		})
+		var record T
+		if err := json.Unmarshal(value, &record); err != nil {
+			return false, fmt.Errorf("read %s record: %w", t.Name, err)
+		}
+		return fn(string(key), record)
 	})
 }

@@ -113,7 +113,7 @@ func TestClientScripts(t *testing.T) {
 	need(t, "curl")
 	folder, _ := sandboxServer(t)
 	scripts, err := filepath.Glob(filepath.Join(folder, ".fapid", "clients", "*", "curl.sh"))
-	if err != nil || len(scripts) != 12 {
+	if err != nil || len(scripts) != 13 {
 		t.Fatalf("%d scripts, %v", len(scripts), err)
 	}
 	for _, script := range scripts {

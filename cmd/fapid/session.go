@@ -20,7 +20,8 @@ func sessionCommand(open Opener) *cobra.Command {
 		Long: `A session is what one grant gave a client: an access token and, where there is
 one, the refresh token with what was fetched by it. Opaque tokens and refresh
 tokens are always recorded, JWT access tokens where the client's registration has
-record_access_tokens: true. A session is named by the jti of its tokens.`,
+record_access_tokens: true. A session is named by the jti of its tokens. What one
+was exchanged for is a session of its own, which ends with it (by: origin).`,
 		Example: `  fapid session list --client tpp-tls
   fapid session list --from 2026-01-31T12:00:00Z --state live
   fapid session show vpf08cdin9caf9b0ge3hnlfkas

@@ -88,6 +88,7 @@ func (f *clientFlags) provider(ctx context.Context, p *participant.Participant, 
 func tokenCommand() *cobra.Command {
 	var flags clientFlags
 	var scope string
+	var audience []string
 	var asJSON, dpop bool
 	command := &cobra.Command{
 		Use:   "token CLIENT",
@@ -100,6 +101,7 @@ client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 		Example: `  fapid token tpp-tls
   fapid token tpp-tls --scope "accounts payments" --json
   fapid token tpp-jwt --dpop
+  fapid token tpp-tls --audience aggregator
   curl -H "Authorization: Bearer $(fapid token tpp-jwt)" ...`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -117,7 +119,7 @@ client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 				return err
 			}
 			p.Metadata.DPoPBoundTokens = p.Metadata.DPoPBoundTokens || dpop
-			form := url.Values{}
+			form := url.Values{"audience": audience}
 			if scope != "" {
 				form.Set("scope", scope)
 			}
@@ -139,6 +141,7 @@ client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 	}
 	flags.register(command)
 	command.Flags().StringVar(&scope, "scope", "", "scopes to ask for (default: all the client has)")
+	command.Flags().StringArrayVar(&audience, "audience", nil, "API the token is for (default: the realm's own)")
 	command.Flags().BoolVar(&dpop, "dpop", false, "send a DPoP proof, and have the token bound to its key")
 	command.Flags().BoolVar(&asJSON, "json", false, "print the whole answer")
 	return command
@@ -146,14 +149,19 @@ client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 
 func assertionCommand() *cobra.Command {
 	var flags clientFlags
-	var audience string
+	var audience, subject string
 	command := &cobra.Command{
 		Use:   "assertion CLIENT",
 		Short: "Print a signed client assertion to paste into curl",
 		Long: `Sign a client assertion (RFC 7523) with the client's signing key and print it. It
-is good for one request within a minute.`,
+is good for one request within a minute.
+
+With --grant it is an authorization grant instead (RFC 7523 section 2.1): the
+client's word that whoever sends it as assertion may act for that subject, a user
+or the client itself, at the APIs that allow it.`,
 		Example: `  fapid assertion tpp-jwt
   fapid assertion tpp-jwt --aud https://as.example.com
+  fapid assertion tpp-jwt --grant alice
   curl ... -d client_assertion="$(fapid assertion tpp-jwt)"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -170,6 +178,9 @@ is good for one request within a minute.`,
 				}
 			}
 			assertion, err := p.Assertion(audience, time.Now())
+			if subject != "" {
+				assertion, err = p.Grant(subject, audience, time.Now())
+			}
 			if err != nil {
 				return err
 			}
@@ -179,5 +190,6 @@ is good for one request within a minute.`,
 	}
 	flags.register(command)
 	command.Flags().StringVar(&audience, "aud", "", "audience (default: the issuer)")
+	command.Flags().StringVar(&subject, "grant", "", "make an authorization grant for this `subject`")
 	return command
 }

@@ -4,7 +4,6 @@ package clientauth
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -26,9 +25,10 @@ type Authenticator struct {
 	TokenEndpoints []string
 	// MTLSURL is where certificates are asked for; advice names it.
 	MTLSURL string
-	// Assertions remembers spent assertions until they have expired.
-	Assertions store.Claims
-	Now        func() time.Time
+	// Assertions remembers spent client assertions until they have expired, Grants
+	// the authorization grants.
+	Assertions, Grants store.Claims
+	Now                func() time.Time
 }
 
 // Attempt is what a request presents to say who sends it.
@@ -40,7 +40,7 @@ type Attempt struct {
 	Endpoints []string
 	Event     *oauth.Event
 
-	assertion *assertion // see readAssertion
+	assertion *readAssertion // nil until it is read
 }
 
 // Identity is an authenticated client.
@@ -186,8 +186,10 @@ func identify(attempt *Attempt) (claim, error) {
 	return claimed, nil
 }
 
-// failed is the one public text for everything that would tell a stranger
+// failedText is the one public text for everything that would tell a stranger
 // whether a client exists or which credential was nearly right.
+const failedText = "client authentication failed"
+
 func failed(format string, args ...any) oauth.Error {
-	return oauth.InvalidClient("client authentication failed").Because("%w", fmt.Errorf(format, args...))
+	return oauth.InvalidClient(failedText).Because(format, args...)
 }

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"strings"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/token"
@@ -11,8 +10,7 @@ import (
 // ClientCredentials is the client credentials grant (RFC 6749 section 4.4): the
 // client acts for itself, so it is the subject (RFC 9068 section 2.2).
 type ClientCredentials struct {
-	// Subject is the sub of its tokens; "{client_id}" stands for the client's id.
-	Subject string
+	Subject Subject
 }
 
 // Type is the grant_type.
@@ -32,7 +30,7 @@ func (g ClientCredentials) Redeem(_ context.Context, r *Redemption) (token.Autho
 	}
 	r.Event.Pass("scope", client.Metadata.Scope, r.Form.Get("scope"))
 	authorization := token.Authorization{
-		Subject: strings.ReplaceAll(g.Subject, "{client_id}", client.ID), Scope: scope,
+		Subject: g.Subject.of(client.ID), Scope: scope,
 		Refresh: client.RefreshTokens, // RFC 6749 section 4.4.3 advises against it; the registration says otherwise
 	}
 	if client.RefreshTokens && r.Client.Certificate != nil {

@@ -5,6 +5,7 @@ package flow
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/clientauth"
@@ -50,3 +51,11 @@ func (c *Clients) open(site *endpoint.Site, name string, serve authenticated) {
 
 // listed gives scope in discovery.
 func listed(site *endpoint.Site, scope oauth.Scope) { site.PublishOneOf("scopes_supported", scope...) }
+
+// Subject is the sub of a client that acts for itself; "{client_id}" stands for its id.
+type Subject string
+
+// of is the sub of a client.
+func (s Subject) of(clientID string) string {
+	return strings.ReplaceAll(string(s), "{client_id}", clientID)
+}

@@ -42,6 +42,9 @@ type introspection struct {
 	ID           string              `json:"jti,omitempty"`
 	Roles        []string            `json:"roles,omitempty"`
 	Confirmation *oauth.Confirmation `json:"cnf,omitempty"`
+	Act          *oauth.Actor        `json:"act,omitempty"`     // RFC 8693 section 4.1
+	MayAct       *oauth.Party        `json:"may_act,omitempty"` // RFC 8693 section 4.4
+	Origins      []token.Origin      `json:"origins,omitempty"`
 }
 
 // signedIntrospection are the claims of a signed answer (RFC 9701 section 5).
@@ -108,6 +111,9 @@ func (i *Introspect) examine(ctx context.Context, presented string, identity cli
 		ID:           claims.ID,
 		Roles:        claims.Roles,
 		Confirmation: claims.Confirmation,
+		Act:          claims.Act,
+		MayAct:       claims.MayAct,
+		Origins:      claims.Origins,
 	}, nil
 }
 
@@ -116,7 +122,7 @@ func (i *Introspect) examine(ctx context.Context, presented string, identity cli
 // otherwise its token is not active.
 func (i *Introspect) mayIntrospect(ctx context.Context, claims *token.Claims, identity clientauth.Identity, r *endpoint.Request) (bool, error) {
 	caller := identity.Client.ID
-	if i.speaksFor(caller, claims.Audience) {
+	if speaksFor(i.APIs, caller, claims.Audience) {
 		r.Event.Pass("introspection audience", caller, caller)
 		return true, nil
 	}
@@ -126,16 +132,6 @@ func (i *Introspect) mayIntrospect(ctx context.Context, claims *token.Claims, id
 	}
 	r.Event.Pass("introspection audience", claims.ClientID, caller)
 	return i.Binder.Held(ctx, claims.Confirmation, identity.Client.Policy, r.Sender())
-}
-
-// speaksFor reports whether a client is that of an API in the audience.
-func (i *Introspect) speaksFor(caller string, audience oauth.Audience) bool {
-	for _, id := range audience {
-		if api, ok := i.APIs.Get(id); id == caller || ok && api.Client == caller {
-			return true
-		}
-	}
-	return false
 }
 
 // acceptsSigned reports whether the Accept header asks for RFC 9701.

@@ -30,17 +30,44 @@ func (g Refresh) Redeem(ctx context.Context, r *Redemption) (token.Authorization
 	if err != nil {
 		return token.Authorization{}, err
 	}
-	scope, err := narrowed(session, r)
+	granted, err := oauth.ParseScope(session.Scope)
+	if err != nil {
+		return token.Authorization{}, err
+	}
+	scope, err := r.narrowed(granted, oauth.InvalidScope("a refresh token cannot add scope"), badRefresh("the client may have none of its scope any more"))
 	if err != nil {
 		return token.Authorization{}, err
 	}
 	return token.Authorization{
-		Subject: session.Subject, Scope: scope, Audience: session.Audience, Confirmation: confirmation,
+		Subject: session.Subject, Scope: scope, Audience: session.Audience,
+		Bind: func(proved *oauth.Confirmation) (*oauth.Confirmation, error) {
+			return rebind(proved, confirmation, r.Event)
+		},
 		Spend: func(ctx context.Context, a *token.Authorization) error {
 			err := g.Sessions.Spend(ctx, presented, r.Client.Client.Policy.RefreshRotation, a)
 			return g.judge(ctx, session.ID, err, r.Event)
 		},
 	}, nil
+}
+
+// rebind keeps the tokens of a session bound to what they were bound to. A session
+// whose tokens were bound to a DPoP key goes on with a proof only; a client that
+// authenticates may have another key by now (RFC 9449 section 5).
+func rebind(proved, carried *oauth.Confirmation, event *oauth.Event) (*oauth.Confirmation, error) {
+	if carried == nil {
+		return proved, nil
+	}
+	if proved == nil {
+		proved = &oauth.Confirmation{}
+	}
+	if carried.KeyThumbprint != "" && proved.KeyThumbprint == "" {
+		event.Fail("refresh token binding", "a DPoP proof", "none", "send a DPoP proof, as the session began with one")
+		return nil, oauth.InvalidGrant("the refresh token is of a session bound by DPoP, and no proof was presented").Because("no DPoP proof")
+	}
+	if carried.CertificateThumbprint != "" {
+		proved.CertificateThumbprint = carried.CertificateThumbprint
+	}
+	return proved, nil
 }
 
 // find looks the session up and makes sure that it is this client's. Somebody
@@ -89,40 +116,6 @@ func (g Refresh) judge(ctx context.Context, session string, err error, event *oa
 // badRefresh is the one public text for every refresh token that is not good.
 func badRefresh(format string, args ...any) oauth.Error {
 	return oauth.InvalidGrant("the refresh token is not valid").Because(format, args...)
-}
-
-// narrowed is the scope of the new access token: what was asked for, within what
-// was granted (RFC 6749 section 6), or of that what the client may still have.
-func narrowed(session *token.Session, r *Redemption) (oauth.Scope, error) {
-	granted, err := oauth.ParseScope(session.Scope)
-	if err != nil {
-		return nil, err
-	}
-	if missing, more := granted.Missing(r.Scope); more {
-		r.Event.Fail("scope", session.Scope, missing, "ask for what was granted at first, or for less")
-		return nil, oauth.InvalidScope("a refresh token cannot add scope").Because("scope %s", missing)
-	}
-	allowed := r.Client.Client.Scope
-	if missing, more := allowed.Missing(r.Scope); more {
-		r.Event.Fail("scope", allowed.String(), missing, "ask only for scopes the client is registered for")
-		return nil, oauth.InvalidScope("the client is not registered for every requested scope").Because("scope %s", missing)
-	}
-	if len(r.Scope) > 0 {
-		r.Event.Pass("scope", session.Scope, r.Scope.String())
-		return r.Scope, nil
-	}
-	kept := make(oauth.Scope, 0, len(granted))
-	for _, scope := range granted {
-		if allowed.Has(scope) {
-			kept = append(kept, scope)
-		}
-	}
-	if len(granted) > 0 && len(kept) == 0 {
-		r.Event.Fail("scope", allowed.String(), session.Scope, "register the client for the scope again, or begin a new session")
-		return nil, badRefresh("the client may have none of its scope any more")
-	}
-	r.Event.Pass("scope", session.Scope, kept.String())
-	return kept, nil
 }
 
 // revokeRefresh ends the session of a refresh token (RFC 7009 section 2.1), also

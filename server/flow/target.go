@@ -7,6 +7,7 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server/token"
 )
 
 // Targets says which APIs a token is for: those that audience or resource name
@@ -38,18 +39,18 @@ type target struct {
 	unlimited bool
 }
 
-// choose finds the APIs a request asks for, among those of granted if that is not
-// nil; a request that asks for none means all of those. An API that the client may
-// not call and one that does not exist are the same to it.
-func (t *Targets) choose(form oauth.Form, granted oauth.Audience, client *registration.Client, event *oauth.Event) (*target, error) {
-	wanted := append(form.All("audience"), form.All("resource")...)
+// choose finds the APIs a request asks for, among those that its grant was limited
+// to, if it was; a request that asks for none means all of those. An API that the
+// client may not call and one that does not exist are the same to it.
+func (t *Targets) choose(form oauth.Form, grant *token.Authorization, client *registration.Client, event *oauth.Event) (*target, error) {
+	granted, wanted := grant.Audience, append(form.All("audience"), form.All("resource")...)
 	if len(wanted) == 0 {
 		wanted = granted
 	}
 	if len(wanted) == 0 {
 		wanted = []string{t.Own.ID}
 	}
-	chosen := &target{lifetime: client.TokenLifetime}
+	chosen := &target{lifetime: client.TokenLifetime, format: grant.Format}
 	for _, id := range wanted {
 		if chosen.audience.Has(id) {
 			continue
@@ -69,6 +70,9 @@ func (t *Targets) choose(form oauth.Form, granted oauth.Audience, client *regist
 			event.Fail("target API", "an API that lets "+client.ID+" call it, under policy "+client.Policy.Name, id, "name the client among the clients of the API")
 			return nil, oauth.InvalidTarget("the client may have no token for this API").Because("API %s does not name the client", id)
 		}
+		if err := permit(grant, api, &access, client.ID, event); err != nil {
+			return nil, err
+		}
 		chosen.add(api, access)
 		if err := chosen.agree(api, event); err != nil {
 			return nil, err
@@ -76,6 +80,39 @@ func (t *Targets) choose(form oauth.Form, granted oauth.Audience, client *regist
 	}
 	event.Pass("target API", "", strings.Join(chosen.audience, " "))
 	return chosen, nil
+}
+
+// permit holds what a client brought of a client's, be it its own, against what
+// the API lets it exchange. A token that is only narrowed needs no permission.
+func permit(grant *token.Authorization, api *registration.API, access *registration.Access, client string, event *oauth.Event) error {
+	if grant.From == "" || grant.Kept.Has(api.ID) {
+		return nil
+	}
+	expected := api.ID + " lets " + client + " exchange what is from " + grant.From
+	if !access.MayExchange(grant.From) {
+		event.Fail("exchange permission", expected, "it lets it exchange: "+listOf(access.Exchange), "add "+grant.From+" to exchange of "+client+" among the clients of the API")
+		return oauth.InvalidTarget("the client may not exchange this for a token for this API").Because("API %s does not let %s exchange what is from %s", api.ID, client, grant.From)
+	}
+	event.Pass("exchange permission", expected, "it does")
+	return nil
+}
+
+// speaksFor reports whether a client is that of an API in the audience.
+func speaksFor(apis *registration.APIs, client string, audience oauth.Audience) bool {
+	for _, id := range audience {
+		if api, ok := apis.Get(id); id == client || ok && api.Client == client {
+			return true
+		}
+	}
+	return false
+}
+
+// listOf writes names for people.
+func listOf(names []string) string {
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
 }
 
 func (t *target) add(api *registration.API, access registration.Access) {
@@ -91,15 +128,16 @@ func (t *target) add(api *registration.API, access registration.Access) {
 }
 
 // agree takes up the token format that an API wants. A token has one, so two
-// APIs that want different ones cannot share it.
+// APIs that want different ones cannot share it, nor can an API have one in a
+// format that it does not take.
 func (t *target) agree(api *registration.API, event *oauth.Event) error {
 	wanted := api.AccessTokenFormat
 	if wanted == "" || t.format == wanted {
 		return nil
 	}
 	if t.format != "" {
-		event.Fail("target API", "APIs that take "+t.format+" tokens", api.ID+", which takes "+wanted+" tokens", "fetch a token for each of them")
-		return oauth.InvalidTarget("these APIs take tokens of different formats").Because("%s and %s", t.format, wanted)
+		event.Fail("target API", "APIs that take "+t.format+" tokens", api.ID+", which takes "+wanted+" tokens", "fetch a token for each of them, and of the type it takes")
+		return oauth.InvalidTarget("the API takes tokens of another format").Because("%s and %s", t.format, wanted)
 	}
 	t.format = wanted
 	return nil
@@ -111,12 +149,7 @@ func (t *target) narrow(scope oauth.Scope, event *oauth.Event) (oauth.Scope, err
 	if t.unlimited {
 		return scope, nil
 	}
-	kept := make(oauth.Scope, 0, len(scope))
-	for _, token := range scope {
-		if t.scopes.Has(token) {
-			kept = append(kept, token)
-		}
-	}
+	kept := scope.Within(t.scopes)
 	if len(scope) > 0 && len(kept) == 0 {
 		event.Fail("scope at the API", t.scopes.String(), scope.String(), "ask for scopes of the API")
 		return nil, oauth.InvalidScope("the API has none of the requested scopes for this client").Because("scope %s", scope)

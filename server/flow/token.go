@@ -44,6 +44,32 @@ type Redemption struct {
 	Scope oauth.Scope
 }
 
+// narrowed is the scope of a token that comes of something granted before: what
+// was asked for, within that (else it is the refusal more), or of that what the
+// client may have; the refusal none is for when that is nothing.
+func (r *Redemption) narrowed(granted oauth.Scope, more, none oauth.Error) (oauth.Scope, error) {
+	if missing, too := granted.Missing(r.Scope); too {
+		r.Event.Fail("scope", granted.String(), missing, "ask for what was granted at first, or for less")
+		return nil, more.Because("scope %s", missing)
+	}
+	allowed := r.Client.Client.Scope
+	if missing, too := allowed.Missing(r.Scope); too {
+		r.Event.Fail("scope", allowed.String(), missing, "ask only for scopes the client is registered for")
+		return nil, oauth.InvalidScope("the client is not registered for every requested scope").Because("scope %s", missing)
+	}
+	if len(r.Scope) > 0 {
+		r.Event.Pass("scope", granted.String(), r.Scope.String())
+		return r.Scope, nil
+	}
+	kept := granted.Within(allowed)
+	if len(granted) > 0 && len(kept) == 0 {
+		r.Event.Fail("scope", allowed.String(), granted.String(), "register the client for the scope, or begin with a token or an assertion that has more")
+		return nil, none
+	}
+	r.Event.Pass("scope", granted.String(), kept.String())
+	return kept, nil
+}
+
 // Install opens the token endpoint and lists its grants.
 func (t *Token) Install(site *endpoint.Site) {
 	t.Clients.open(site, "token_endpoint", t.serve)
@@ -64,6 +90,7 @@ type answer struct {
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	Scope        string `json:"scope,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
+	IssuedType   string `json:"issued_token_type,omitempty"` // RFC 8693 section 2.2.1
 }
 
 // serve is the pipeline. What a grant spends is spent after the last check, so
@@ -82,14 +109,14 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	if err != nil {
 		return nil, err
 	}
-	target, err := t.Targets.choose(r.Form, authorization.Audience, identity.Client, r.Event)
+	target, err := t.Targets.choose(r.Form, &authorization, identity.Client, r.Event)
 	if err != nil {
 		return nil, err
 	}
 	if authorization.Scope, err = target.narrow(authorization.Scope, r.Event); err != nil {
 		return nil, err
 	}
-	if authorization.Confirmation, err = t.bind(ctx, r, identity.Client, authorization.Confirmation); err != nil {
+	if err := t.bind(ctx, r, identity.Client, &authorization); err != nil {
 		return nil, err
 	}
 	authorization.Client = identity.Client
@@ -108,30 +135,18 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	}
 	return &endpoint.Answer{JSON: &answer{
 		AccessToken: issued, TokenType: authorization.Confirmation.TokenType(), ExpiresIn: expiresIn, Scope: authorization.Scope.String(),
-		RefreshToken: authorization.RefreshToken,
+		RefreshToken: authorization.RefreshToken, IssuedType: authorization.IssuedType,
 	}}, nil
 }
 
 // bind says what the new token is bound to: what the client and its policy want,
-// and what the grant carries over from the tokens before it. A session whose
-// tokens were bound to a DPoP key goes on with a proof only; a client that
-// authenticates may have another key by now (RFC 9449 section 5).
-func (t *Token) bind(ctx context.Context, r *endpoint.Request, client *registration.Client, carried *oauth.Confirmation) (*oauth.Confirmation, error) {
-	confirmation, err := t.Binder.Bind(ctx, client, r.Sender())
-	if err != nil || carried == nil {
-		return confirmation, err
+// and what the grant makes of that.
+func (t *Token) bind(ctx context.Context, r *endpoint.Request, client *registration.Client, a *token.Authorization) (err error) {
+	a.Confirmation, err = t.Binder.Bind(ctx, client, r.Sender())
+	if err == nil && a.Bind != nil {
+		a.Confirmation, err = a.Bind(a.Confirmation)
 	}
-	if confirmation == nil {
-		confirmation = &oauth.Confirmation{}
-	}
-	if carried.KeyThumbprint != "" && confirmation.KeyThumbprint == "" {
-		r.Event.Fail("refresh token binding", "a DPoP proof", "none", "send a DPoP proof, as the session began with one")
-		return nil, oauth.InvalidGrant("the refresh token is of a session bound by DPoP, and no proof was presented").Because("no DPoP proof")
-	}
-	if carried.CertificateThumbprint != "" {
-		confirmation.CertificateThumbprint = carried.CertificateThumbprint
-	}
-	return confirmation, nil
+	return err
 }
 
 // grant finds the grant that was asked for, if this client may use it.

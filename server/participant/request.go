@@ -16,24 +16,51 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/oauth"
 )
 
 // AssertionType is the client_assertion_type (RFC 7523 section 2.2).
 const AssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
+// The grant types of a client that acts for others.
+const (
+	GrantExchange  = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693 section 2.1
+	GrantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"     // RFC 7523 section 2.1
+)
+
+// TypeGrant is the typ of authorization grants (draft-ietf-oauth-rfc7523bis).
+const TypeGrant = "authorization-grant+jwt"
+
+// TypeAccessToken is the token type of access tokens (RFC 8693 section 3).
+const TypeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
+
 // Assertion signs a client assertion for the audience that is good for a minute
 // from now (RFC 7523 section 3).
 func (p *Participant) Assertion(audience string, now time.Time) (string, error) {
-	return p.Sign(map[string]any{
-		"iss": p.Metadata.ClientID, "sub": p.Metadata.ClientID, "aud": audience,
+	return p.Sign(p.claims(p.Metadata.ClientID, audience, now))
+}
+
+// Grant signs an authorization grant for the audience that is good for a minute
+// from now (RFC 7523 section 3): whoever it is given to may act for the subject,
+// the client itself or a user. Its typ keeps it from being a client assertion.
+func (p *Participant) Grant(subject, audience string, now time.Time) (string, error) {
+	return p.SignAs(TypeGrant, p.claims(subject, audience, now))
+}
+
+func (p *Participant) claims(subject, audience string, now time.Time) map[string]any {
+	return map[string]any{
+		"iss": p.Metadata.ClientID, "sub": subject, "aud": audience,
 		"jti": rand.Text(), "iat": now.Unix(), "exp": now.Unix() + defaultAssertionLife,
-	})
+	}
 }
 
 // Sign signs claims with the participant's signing key, or its secret for
 // client_secret_jwt.
-func (p *Participant) Sign(claims map[string]any) (string, error) {
+func (p *Participant) Sign(claims map[string]any) (string, error) { return p.SignAs("JWT", claims) }
+
+// SignAs is Sign with another typ.
+func (p *Participant) SignAs(typ string, claims map[string]any) (string, error) {
 	key, alg := any(p.SigningKey), p.Metadata.TokenEndpointAuthSigningAlg
 	if p.Metadata.TokenEndpointAuthMethod == oauth.AuthSecretJWT {
 		key = []byte(p.Secret)
@@ -42,8 +69,14 @@ func (p *Participant) Sign(claims map[string]any) (string, error) {
 		}
 	} else if p.SigningKey == nil {
 		return "", fmt.Errorf("client %s has no signing key", p.Metadata.ClientID)
+	} else if alg == "" {
+		jwk, err := certs.PublicJWK(p.SigningKey.Public(), certs.JWKOptions{})
+		if err != nil {
+			return "", err
+		}
+		alg = jwk.Algorithm
 	}
-	options := (&jose.SignerOptions{}).WithType("JWT")
+	options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ))
 	if p.KeyID != "" {
 		options = options.WithHeader("kid", p.KeyID)
 	}
@@ -123,6 +156,11 @@ func (p *Participant) Endpoint(provider *Provider, name string) string {
 		return provider.RevocationEndpoint
 	}
 	return provider.TokenEndpoint
+}
+
+// Exchange is the form of a request to exchange an access token (RFC 8693 section 2.1).
+func Exchange(token string) url.Values {
+	return url.Values{"grant_type": {GrantExchange}, "subject_token": {token}, "subject_token_type": {TypeAccessToken}}
 }
 
 // Post sends an authenticated request to an endpoint: the participant's client

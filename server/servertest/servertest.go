@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
@@ -424,6 +425,52 @@ func (tpp *TPP) Post(endpoint string, form url.Values) Answer {
 		tpp.S.T.Fatal(err)
 	}
 	return parse(reply.Status, reply.Header, reply.Body)
+}
+
+// Exchanging gives a TPP the grants of clients that act for others.
+func Exchanging(m *registration.Metadata) {
+	m.GrantTypes = []string{"client_credentials", participant.GrantExchange, participant.GrantJWTBearer}
+}
+
+// Exchange asks for another token in the place of one; more are names and values
+// of parameters, an empty value leaves one out.
+func (tpp *TPP) Exchange(token string, more ...string) Answer {
+	tpp.S.T.Helper()
+	return tpp.Post("token_endpoint", with(participant.Exchange(token), more))
+}
+
+// Grant signs an authorization grant for a subject; changes are names and values
+// of claims, a nil value leaves one out.
+func (tpp *TPP) Grant(subject string, changes ...any) string {
+	tpp.S.T.Helper()
+	now := tpp.S.Clock.Now().Unix()
+	claims := map[string]any{"iss": tpp.Metadata.ClientID, "sub": subject, "aud": tpp.Provider.Issuer, "jti": rand.Text(), "iat": now, "exp": now + 60}
+	for i := 0; i+1 < len(changes); i += 2 {
+		claims[changes[i].(string)] = changes[i+1]
+		if changes[i+1] == nil {
+			delete(claims, changes[i].(string))
+		}
+	}
+	signed, err := tpp.SignAs(participant.TypeGrant, claims)
+	if err != nil {
+		tpp.S.T.Fatal(err)
+	}
+	return signed
+}
+
+// Bearer asks for a token with somebody's authorization grant; more as in Exchange.
+func (tpp *TPP) Bearer(assertion string, more ...string) Answer {
+	tpp.S.T.Helper()
+	return tpp.Post("token_endpoint", with(url.Values{"grant_type": {participant.GrantJWTBearer}, "assertion": {assertion}}, more))
+}
+
+func with(form url.Values, more []string) url.Values {
+	for i := 0; i+1 < len(more); i += 2 {
+		if form.Set(more[i], more[i+1]); more[i+1] == "" {
+			form.Del(more[i])
+		}
+	}
+	return form
 }
 
 // Bank calls the bank with a token, the TPP's certificate and, if its tokens are

@@ -65,7 +65,7 @@ func issuerAt(b testing.TB, s store.Store, now func() time.Time) *token.Issuer {
 // authorization is a grant to a client with that signing algorithm.
 func authorization(alg string) *token.Authorization {
 	return &token.Authorization{
-		Client:  &registration.Client{ID: "tpp-tls", TokenAlg: alg, TokenLifetime: 5 * time.Minute},
+		Client: &registration.Client{ID: "tpp-tls", TokenAlg: alg}, Lifetime: 5 * time.Minute,
 		Subject: "tpp-tls", Scope: oauth.Scope{"accounts"}, Audience: oauth.Audience{"https://localhost:8444/bank"},
 		Confirmation: &oauth.Confirmation{CertificateThumbprint: "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"},
 	}

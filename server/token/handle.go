@@ -64,8 +64,8 @@ func parseHandle(text, kind string) (h handle, err error) {
 	return h, nil
 }
 
-// isOpaque reports whether a text is meant to be an opaque access token.
-func isOpaque(text string) bool { return strings.HasPrefix(text, kindAccess+".") }
+// IsOpaque reports whether a text is meant to be an opaque access token.
+func IsOpaque(text string) bool { return strings.HasPrefix(text, kindAccess+".") }
 
 // IsRefresh reports whether a text is meant to be a refresh token.
 func IsRefresh(text string) bool { return strings.HasPrefix(text, kindRefresh+".") }

@@ -49,19 +49,24 @@ func (s *Sessions) List(ctx context.Context, wanted Filter, after string, limit 
 		oldest = idAt(wanted.From.Add(-time.Millisecond), [randomBytes]byte{})
 	}
 	looked, at := 0, ""
-	err = s.sessions.Scan(ctx, prefix, from, func(key string, session recorded) (bool, error) {
-		if wanted.Client != "" && oldest != "" && session.ID >= oldest {
-			return false, nil
-		}
-		if looked == maxLooked || len(page) == limit {
-			next = base64.RawURLEncoding.EncodeToString([]byte(at))
-			return false, nil
-		}
-		looked, at = looked+1, key
-		if wanted.selects(&session.Session, oldest) {
-			page = append(page, session.Session)
-		}
-		return true, nil
+	err = s.store.View(ctx, func(tx store.Tx) error {
+		return s.sessions.ScanTx(tx, prefix, from, func(key string, session recorded) (bool, error) {
+			if wanted.Client != "" && oldest != "" && session.ID >= oldest {
+				return false, nil
+			}
+			if looked == maxLooked || len(page) == limit {
+				next = base64.RawURLEncoding.EncodeToString([]byte(at))
+				return false, nil
+			}
+			looked, at = looked+1, key
+			if err := s.inherit(tx, &session.Session); err != nil {
+				return false, err
+			}
+			if wanted.selects(&session.Session, oldest) {
+				page = append(page, session.Session)
+			}
+			return true, nil
+		})
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("list sessions: %w", err)
@@ -107,7 +112,7 @@ func (s *Sessions) find(tx store.Tx, id string) (*Session, error) {
 		}
 		session, err := s.sessions.GetTx(tx, keyOf(client, id))
 		if err == nil {
-			return &session.Session, nil
+			return &session.Session, s.inherit(tx, &session.Session)
 		}
 		if !errors.Is(err, store.ErrNotFound) {
 			return nil, err

@@ -2,8 +2,6 @@ package token
 
 import (
 	"time"
-
-	"github.com/fapid/fapid/oauth"
 )
 
 // Session is what one grant gave a client: an access token and, where a refresh
@@ -32,6 +30,7 @@ const (
 	EndedByClient   = "client"   // RFC 7009
 	EndedByOperator = "operator" // on the operator's listener
 	EndedByReuse    = "reuse"    // of a refresh token that was exchanged before (RFC 9700 section 4.14.2)
+	EndedByOrigin   = "origin"   // the session of a token that this one's was exchanged for has ended
 )
 
 // Refreshable is the state of a session's refresh token.
@@ -113,6 +112,3 @@ func (s *Session) until() time.Time {
 	}
 	return until
 }
-
-// hasJWT reports whether a JWT of the session may be out.
-func (s *Session) hasJWT() bool { return s.Format == oauth.FormatJWT || s.Refresh != nil }

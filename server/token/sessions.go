@@ -20,9 +20,9 @@ type Sessions struct {
 
 	sessions store.Table[recorded]
 	fetched  store.Table[fetched]
-	// revoked holds the ids of sessions of which a JWT may be out still: nobody
-	// else could tell it is dead, and one that is not recorded has nothing else.
-	revoked store.Table[struct{}]
+	// revoked holds the ids of sessions that were ended, as long as a token may be
+	// out that does not tell by itself: a JWT, or what was exchanged for a token.
+	revoked store.Table[Ending]
 }
 
 // NewSessions opens the record of a realm. The sealer is one that nothing else uses.
@@ -31,7 +31,7 @@ func NewSessions(realm string, in store.Store, sealer *store.Sealer, now func() 
 		store: in, sealer: sealer, now: now,
 		sessions: store.Table[recorded]{Store: in, Name: realm + "/session", Now: now},
 		fetched:  store.Table[fetched]{Store: in, Name: realm + "/fetched-token", Now: now},
-		revoked:  store.Table[struct{}]{Store: in, Name: realm + "/revoked-token", Now: now},
+		revoked:  store.Table[Ending]{Store: in, Name: realm + "/revoked-token", Now: now},
 	}
 }
 
@@ -112,17 +112,17 @@ func (s *Sessions) end(ctx context.Context, client, id, by string, until time.Ti
 		case known && session.Ended != nil:
 			return nil
 		}
-		last := until
+		ending, last := Ending{At: s.now().Unix(), By: by}, until
 		if known {
-			session.Ended = &Ending{At: s.now().Unix(), By: by}
-			if err := s.sessions.PutTx(tx, key, session, session.until()); err != nil || !session.hasJWT() {
+			session.Ended = &ending
+			if err := s.sessions.PutTx(tx, key, session, session.until()); err != nil {
 				return err
 			}
 			if at := session.accessUntil(); at.After(last) {
 				last = at
 			}
 		}
-		return s.revoked.PutTx(tx, id, struct{}{}, last.Add(onTheWay))
+		return s.revoked.PutTx(tx, id, ending, last.Add(onTheWay))
 	})
 }
 

@@ -20,6 +20,20 @@ type Authorization struct {
 	// Audience is what the grant was limited to, nil for no limit; the pipeline
 	// makes of it what the token is for.
 	Audience oauth.Audience
+	// From is the client whose token or assertion was brought; empty for none. An
+	// API must let the client exchange what is from it, other than those of Kept,
+	// which the client's own token was for already.
+	From string
+	Kept oauth.Audience
+	// Until is when the token expires at the latest; zero for no limit.
+	Until time.Time
+	// Act, MayAct and Origins are claims of the token.
+	Act     *oauth.Actor
+	MayAct  *oauth.Party
+	Origins []Origin
+	// IssuedType is the issued_token_type to answer with (RFC 8693 section 2.2.1);
+	// empty for none.
+	IssuedType string
 
 	// The pipeline fills in what follows, unless the grant says it.
 
@@ -28,6 +42,9 @@ type Authorization struct {
 	Lifetime     time.Duration
 	Format       string              // oauth.FormatJWT or oauth.FormatOpaque
 	Confirmation *oauth.Confirmation // what the token is bound to; nil for nothing
+	// Bind has the last word on that: it is given what client and policy want, and
+	// adds to it or refuses; nil adds nothing.
+	Bind func(*oauth.Confirmation) (*oauth.Confirmation, error)
 
 	// ID is the jti; empty for the first token of a new session.
 	ID string
@@ -56,6 +73,13 @@ type Claims struct {
 	IssuedAt     int64               `json:"iat"` // seconds since 1970
 	Expires      int64               `json:"exp"` // seconds since 1970
 	Confirmation *oauth.Confirmation `json:"cnf,omitempty"`
+
+	// Act is who acts for the subject, MayAct who alone may have this token
+	// exchanged and act (RFC 8693 sections 4.1 and 4.4).
+	Act    *oauth.Actor `json:"act,omitempty"`
+	MayAct *oauth.Party `json:"may_act,omitempty"`
+	// Origins are what the token was made of; nil for one that was not exchanged.
+	Origins []Origin `json:"origins,omitempty"`
 
 	// Client is the client of ClientID as it is registered now; set by
 	// [Issuer.Verify].
@@ -86,6 +110,11 @@ func (i *Issuer) Issue(ctx context.Context, authorization *Authorization) (text 
 	client := authorization.Client
 	now := i.Now()
 	expiresIn = int64(authorization.Lifetime / time.Second)
+	if until := authorization.Until; !until.IsZero() {
+		if expiresIn = min(expiresIn, until.Unix()-now.Unix()); expiresIn <= 0 {
+			return "", 0, oauth.InvalidRequest("what the token was asked for with has expired").Because("until %s", until)
+		}
+	}
 	id := authorization.ID
 	if id == "" {
 		id = newID(now)
@@ -101,6 +130,9 @@ func (i *Issuer) Issue(ctx context.Context, authorization *Authorization) (text 
 		IssuedAt:     now.Unix(),
 		Expires:      now.Unix() + expiresIn,
 		Confirmation: authorization.Confirmation,
+		Act:          authorization.Act,
+		MayAct:       authorization.MayAct,
+		Origins:      authorization.Origins,
 	}
 	var hash []byte
 	if authorization.Format == oauth.FormatOpaque {
@@ -108,6 +140,9 @@ func (i *Issuer) Issue(ctx context.Context, authorization *Authorization) (text 
 		text, hash = h.String(), h.hash()
 	} else if text, err = i.sign(client.TokenAlg, &claims); err != nil {
 		return "", 0, err
+	}
+	if len(text) > MaxToken {
+		return "", 0, oauth.InvalidRequest("the token would be too long; ask for fewer APIs or less scope").Because("%d bytes, at most %d", len(text), MaxToken)
 	}
 	// Signed before the record is waited for, while all of it is in the caches;
 	// nobody has the token until it is recorded.
@@ -141,7 +176,7 @@ const MaxToken = 8 << 10
 // whether or not they still hold. The error says what was wrong; one that is no
 // [ErrForeign] is a failure of the store, and says nothing of the token.
 func (i *Issuer) Parse(ctx context.Context, text string) (claims *Claims, err error) {
-	if isOpaque(text) {
+	if IsOpaque(text) {
 		claims, err = i.Sessions.access(ctx, text)
 	} else {
 		claims, err = i.parseJWT(text)
@@ -234,6 +269,11 @@ func (i *Issuer) Verify(ctx context.Context, text string, event *oauth.Event) (*
 		return nil, refused(errors.New("its certificate is revoked"))
 	}
 	event.Pass("access token lifetime and revocation", "", "")
+	if len(claims.Origins) > 0 {
+		if err := i.verifyOrigins(ctx, claims, event); err != nil {
+			return nil, err
+		}
+	}
 	return claims, nil
 }
 
