@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fapid/fapid/server/servertest"
 )
@@ -89,4 +90,24 @@ func TestPrivateKeyJWT(t *testing.T) {
 	if got := claims(t, tpp.Token()); got["cnf"] != nil {
 		t.Errorf("a token nobody asked to bind has cnf %v", got["cnf"])
 	}
+}
+
+// A client that is registered anew under the name of one that was deleted is
+// another client: what the first had is dead.
+func TestTokensDieWithTheirClient(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	tpp := s.TPP("phoenix")
+	token := tpp.Token()
+	wantAnswer(t, tpp.Bank(token), http.StatusOK, "")
+	if err := s.Clients("default").Delete(t.Context(), "phoenix"); err != nil {
+		t.Fatal(err)
+	}
+	wantAnswer(t, tpp.Bank(token), http.StatusUnauthorized, "invalid_token")
+	s.Clock.Move(2 * time.Second)
+	if _, _, err := s.Clients("default").Put(t.Context(), tpp.Metadata); err != nil {
+		t.Fatal(err)
+	}
+	wantAnswer(t, tpp.Bank(token), http.StatusUnauthorized, "invalid_token")
+	wantAnswer(t, tpp.Bank(tpp.Token()), http.StatusOK, "")
 }

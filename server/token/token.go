@@ -264,6 +264,10 @@ func (i *Issuer) Verify(ctx context.Context, text string, event *oauth.Event) (*
 		event.Fail("access token client", "a registered client", claims.ClientID, "register the client again")
 		return nil, refused(errors.New("its client is gone"))
 	}
+	if claims.IssuedAt < claims.Client.Metadata.ClientIDIssuedAt {
+		event.Fail("access token client", "one registered before the token was issued", claims.ClientID, "fetch a new token; the client of this name that had the token was deleted")
+		return nil, refused(errors.New("its client was deleted, and another registered under the name"))
+	}
 	if claims.Confirmation != nil && i.CertificateRevoked(claims.Confirmation.CertificateThumbprint) {
 		event.Fail("access token certificate", "a certificate that is not revoked", claims.Confirmation.CertificateThumbprint, "the certificate this token is bound to was revoked; issue a new one")
 		return nil, refused(errors.New("its certificate is revoked"))
