@@ -9,6 +9,7 @@ import (
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
+	"github.com/fapid/fapid/server/scim"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/store"
 )
@@ -35,7 +36,8 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis, Binder: r.binder},
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
-		&bank.Bank{Guard: r.guard(r.config.Audience), Users: s.users},
+		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
+		&scim.Provider{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
 	if r.name == s.order[0] && s.ca != nil {
 		list = append(list, &flow.CRL{List: s.ca.CRL})

@@ -12,6 +12,7 @@ import (
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
+	"github.com/fapid/fapid/server/users"
 )
 
 // Operator serves the operator's listener for all realms of a server.
@@ -47,6 +48,7 @@ type Realm struct {
 	Issuer    string
 	Sandbox   bool
 	Clients   *registration.Registry
+	Users     *users.Users
 	Keys      *token.Keyring
 	Sessions  *token.Sessions
 	Discovery func() []byte

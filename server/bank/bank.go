@@ -10,13 +10,14 @@ import (
 	"net/http"
 
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/users"
 )
 
 // Bank serves one realm's bank.
 type Bank struct {
 	Guard *endpoint.Guard
 	// Users own the accounts.
-	Users []User
+	Users *users.Users
 }
 
 // Install opens the bank on both listeners; a token that is bound to a
