@@ -76,9 +76,9 @@ var sampleAPIs = map[string][]registration.API{
 func sampleUsers() []users.User {
 	person := func(userName, given string, accounts ...users.Account) users.User {
 		return users.User{
-			UserName: userName, Password: registration.Secret(userName), Active: true, DisplayName: given + " Example",
+			UserName: userName, Password: registration.Secret(userName), Active: users.Yes, DisplayName: given + " Example",
 			Name:     users.Name{Formatted: given + " Example", GivenName: given, FamilyName: "Example"},
-			Emails:   []users.Value{{Value: userName + "@example.com", Type: "home", Primary: true}},
+			Emails:   []users.Value{{Value: userName + "@example.com", Type: "home", Primary: users.Yes}},
 			Accounts: accounts,
 		}
 	}
@@ -86,7 +86,7 @@ func sampleUsers() []users.User {
 		person("alice", "Alice",
 			users.Account{ID: "10001", Currency: "GBP", Kind: "CurrentAccount", Nickname: "Household", IBAN: "GB33BUKB20201555555555", Balance: "1230.00",
 				Transactions: []users.Transaction{
-					{ID: "t-1", Date: "2026-01-05T09:12:00Z", Amount: "1500.00", Credit: true, Text: "Salary"},
+					{ID: "t-1", Date: "2026-01-05T09:12:00Z", Amount: "1500.00", Credit: users.Yes, Text: "Salary"},
 					{ID: "t-2", Date: "2026-01-07T17:40:00Z", Amount: "270.00", Text: "Rent share"},
 				}},
 			users.Account{ID: "10002", Currency: "GBP", Kind: "Savings", Nickname: "Holidays", IBAN: "GB94BARC10201530093459", Balance: "4105.50"},

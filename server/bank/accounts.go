@@ -104,7 +104,7 @@ func (b *Bank) transactions(r *endpoint.Request) (any, error) {
 	list := []map[string]any{}
 	for _, transaction := range account.Transactions {
 		indicator := "Debit"
-		if transaction.Credit {
+		if transaction.Credit == users.Yes {
 			indicator = "Credit"
 		}
 		list = append(list, map[string]any{

@@ -48,8 +48,7 @@ type comparison struct {
 	text     string    // of a string: folded unless case matters
 	written  string    // the same as it was written
 	time     time.Time // of a date
-	yes      bool      // of a boolean
-	null     bool
+	flag     users.Flag
 }
 
 // compare settles a comparison. An attribute with several values that have
@@ -78,7 +77,7 @@ func compare(at path, operator string, value any) (node, error) {
 		if !ok || operator != "eq" && operator != "ne" {
 			return nil, fmt.Errorf("%s is true or false, and compared by eq and ne", at)
 		}
-		n.yes = yes
+		n.flag = users.FlagOf(yes)
 		return n, nil
 	case users.Binary64:
 		if operator != "eq" && operator != "ne" {
@@ -127,7 +126,7 @@ func (n comparison) match(v reflect.Value) bool {
 func (n comparison) holds(operator string, found reflect.Value) bool {
 	switch n.at.last().Kind {
 	case users.Boolean:
-		return found.Bool() == n.yes
+		return found.Interface() == n.flag
 	case users.DateTime:
 		at, _ := reflect.TypeAssert[time.Time](found)
 		return ordered(operator, at.Compare(n.time))

@@ -220,7 +220,7 @@ func (o *operation) on(a *users.Attribute, field reflect.Value) error {
 		if a.Required || a.WriteOnly {
 			return mutability("%s can be replaced, not removed", a.Name)
 		}
-		a.Clear(field)
+		field.SetZero()
 		return nil
 	}
 	if object, ok := o.value.(map[string]any); ok && a.Kind == users.Complex && !a.Multi {
@@ -261,7 +261,7 @@ func addValue(a *users.Attribute, list, value reflect.Value) {
 			return
 		}
 	}
-	if primary := a.Find("primary"); primary != nil && primary.In(value).Bool() {
+	if primary := a.Find("primary"); primary != nil && primary.In(value).Interface() == users.Yes {
 		onlyPrimary(a, list, nil)
 	}
 	list.Set(reflect.Append(list, value))
@@ -271,7 +271,9 @@ func addValue(a *users.Attribute, list, value reflect.Value) {
 func onlyPrimary(a *users.Attribute, list reflect.Value, but []int) {
 	for i := range list.Len() {
 		if !slices.Contains(but, i) {
-			a.Find("primary").In(list.Index(i)).SetBool(false)
+			if mark := a.Find("primary").In(list.Index(i)); mark.Interface() == users.Yes {
+				mark.Set(reflect.ValueOf(users.No))
+			}
 		}
 	}
 }
@@ -293,7 +295,7 @@ func (o *operation) onSelected(a *users.Attribute, list reflect.Value) error {
 		}
 	}
 	primary := a.Find("primary")
-	if primary != nil && slices.ContainsFunc(selected, func(i int) bool { return primary.In(list.Index(i)).Bool() }) {
+	if primary != nil && slices.ContainsFunc(selected, func(i int) bool { return primary.In(list.Index(i)).Interface() == users.Yes }) {
 		onlyPrimary(a, list, selected)
 	}
 	dropEmpty(list)
@@ -345,7 +347,7 @@ func describes(n node, value reflect.Value) bool {
 		}
 		switch field := n.at[0].In(value); n.at[0].Kind {
 		case users.Boolean:
-			field.SetBool(n.yes)
+			field.Set(reflect.ValueOf(n.flag))
 		case users.String:
 			field.SetString(n.written)
 		default:

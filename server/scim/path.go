@@ -81,15 +81,14 @@ func (p path) String() string {
 func (p path) has(is func(*users.Attribute) bool) bool { return slices.ContainsFunc(p, is) }
 
 // each calls visit for every value at the end of the path, until it returns true,
-// and reports whether it did. What is not assigned has no value; a boolean is
-// false then.
+// and reports whether it did. What is not assigned has no value.
 func (p path) each(v reflect.Value, visit func(reflect.Value) bool) bool {
 	if len(p) == 0 {
 		return visit(v)
 	}
 	field := p[0].In(v)
 	if !p[0].Multi {
-		if field.IsZero() && !p[0].Always && p[0].Kind != users.Boolean {
+		if field.IsZero() && !p[0].Always {
 			return false
 		}
 		return p[1:].each(field, visit)

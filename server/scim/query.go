@@ -2,6 +2,7 @@ package scim
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"net/url"
 	"reflect"
@@ -267,7 +268,7 @@ func (q *query) key(user *users.User) key {
 		case last.Kind == users.DateTime:
 			k.time, _ = reflect.TypeAssert[time.Time](found)
 		case last.Kind == users.Boolean:
-			k.text = strconv.FormatBool(found.Bool())
+			k.text = fmt.Sprint(found.Interface() == users.Yes)
 		case last.Exact:
 			k.text = found.String()
 		default:
@@ -282,7 +283,7 @@ func (q *query) key(user *users.User) key {
 func primaryOf(a *users.Attribute, list reflect.Value) reflect.Value {
 	primary := a.Find("primary")
 	for i := range list.Len() {
-		if primary != nil && primary.In(list.Index(i)).Bool() {
+		if primary != nil && primary.In(list.Index(i)).Interface() == users.Yes {
 			return list.Index(i)
 		}
 	}

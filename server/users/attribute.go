@@ -34,7 +34,6 @@ type Attribute struct {
 	Required, Exact, Unique, ReadOnly, WriteOnly, Permanent bool
 	// Common is an attribute of every resource, Private one that SCIM does not know.
 	Common, Private bool
-	On              bool     // a boolean that is true unless it is set
 	Lines           bool     // a text that may have several lines
 	Values          []string // that are usual
 	Sub             []*Attribute
@@ -55,7 +54,7 @@ func newAttribute(of reflect.Type) *Attribute {
 	switch {
 	case of == reflect.TypeFor[time.Time]():
 		a.Kind = DateTime
-	case of.Kind() == reflect.Bool:
+	case of == reflect.TypeFor[Flag]():
 		a.Kind = Boolean
 	case of.Kind() == reflect.String:
 		a.Kind = String
@@ -80,7 +79,7 @@ func (a *Attribute) describe(field reflect.StructField, index int) {
 	a.Always = options == ""
 	a.Required, a.Exact, a.Unique = has("required"), has("exact"), has("unique")
 	a.ReadOnly, a.WriteOnly, a.Permanent = has("readOnly"), has("writeOnly"), has("always")
-	a.Common, a.Private, a.On, a.Lines = has("common"), has("private"), has("on"), has("lines")
+	a.Common, a.Private, a.Lines = has("common"), has("private"), has("lines")
 	switch {
 	case has("reference"):
 		a.Kind = Reference

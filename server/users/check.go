@@ -73,7 +73,7 @@ func (a *Attribute) check(v reflect.Value, path string) error {
 		if err := a.checkOne(v.Index(i), fmt.Sprintf("%s[%d]", path, i)); err != nil {
 			return err
 		}
-		if primary != nil && primary.In(v.Index(i)).Bool() {
+		if primary != nil && primary.In(v.Index(i)).Interface() == Yes {
 			primaries++
 		}
 	}

@@ -60,10 +60,14 @@ func fromObject(object map[string]any) (user User, given string, err error) {
 	return user, given, err
 }
 
-// Read makes a user of a decoded record.
+// Read makes a user of a decoded record. One that does not say otherwise is active.
 func Read(object map[string]any, door Door) (User, error) {
-	user := User{Active: true}
-	return user, Attributes.Merge(reflect.ValueOf(&user).Elem(), object, door)
+	var user User
+	err := Attributes.Merge(reflect.ValueOf(&user).Elem(), object, door)
+	if user.Active == Unset {
+		user.Active = Yes
+	}
+	return user, err
 }
 
 // Object decodes a JSON object strictly: UTF-8, nothing after it, no member twice.
@@ -116,7 +120,7 @@ func (a *Attribute) Merge(into reflect.Value, object map[string]any, door Door) 
 
 func (a *Attribute) set(into reflect.Value, value any, door Door, path string) error {
 	if value == nil {
-		a.Clear(into)
+		into.SetZero()
 		return nil
 	}
 	if !a.Multi {
@@ -139,14 +143,6 @@ func (a *Attribute) set(into reflect.Value, value any, door Door, path string) e
 	return nil
 }
 
-// Clear makes an attribute unassigned.
-func (a *Attribute) Clear(v reflect.Value) {
-	v.SetZero()
-	if a.On {
-		v.SetBool(true)
-	}
-}
-
 func (a *Attribute) setOne(into reflect.Value, value any, door Door, path string) error {
 	switch a.Kind {
 	case Boolean:
@@ -154,7 +150,7 @@ func (a *Attribute) setOne(into reflect.Value, value any, door Door, path string
 		if !ok {
 			return InvalidValue(path, "must be true or false without quotes, not %s", kindOf(value))
 		}
-		into.SetBool(yes)
+		into.Set(reflect.ValueOf(FlagOf(yes)))
 	case Complex:
 		object, ok := value.(map[string]any)
 		if !ok {

@@ -24,8 +24,7 @@ const (
 // The scim tag has the characteristics that are not the usual ones (RFC 7643
 // section 7): required, exact (case), unique, readOnly, writeOnly, always
 // (returned), reference, binary; common is an attribute of every resource and of
-// no schema, private one that SCIM does not know, on one that is true unless it is
-// set, lines one whose text may have several. The values tag has what the type of a value usually is.
+// no schema, private one that SCIM does not know, lines one whose text may have several. The values tag has what the type of a value usually is.
 type User struct {
 	ID         string `json:"id,omitempty" scim:"common readOnly always exact unique" doc:"Identifier of the user, given by the server and never used again."`
 	ExternalID string `json:"externalId,omitempty" scim:"common exact unique" doc:"Identifier of the user at the client that provisions it; one user of a realm has it."`
@@ -40,7 +39,7 @@ type User struct {
 	PreferredLanguage string              `json:"preferredLanguage,omitempty" doc:"Languages the user likes, as in Accept-Language."`
 	Locale            string              `json:"locale,omitempty" doc:"Locale, such as en-GB."`
 	Timezone          string              `json:"timezone,omitempty" doc:"Time zone by its IANA name, such as Europe/Zurich."`
-	Active            bool                `json:"active" scim:"on" doc:"Whether the user may log in."`
+	Active            Flag                `json:"active,omitzero" doc:"Whether the user may log in; true unless it is set."`
 	Password          registration.Secret `json:"password,omitempty" scim:"writeOnly exact" doc:"Password; it is kept as a hash and never shown."`
 
 	Emails           []Value   `json:"emails,omitempty" values:"work home other" doc:"Email addresses."`
@@ -75,7 +74,7 @@ type Value struct {
 	Value   string `json:"value,omitempty" doc:"The value."`
 	Display string `json:"display,omitempty" doc:"How to show it."`
 	Type    string `json:"type,omitempty" doc:"What it is for."`
-	Primary bool   `json:"primary,omitempty" doc:"Whether it is the preferred one; one value is."`
+	Primary Flag   `json:"primary,omitzero" doc:"Whether it is the preferred one; one value is."`
 }
 
 // Photo is a value that is the address of a picture.
@@ -83,7 +82,7 @@ type Photo struct {
 	Value   string `json:"value,omitempty" scim:"reference exact" doc:"Address of the picture."`
 	Display string `json:"display,omitempty" doc:"How to show it."`
 	Type    string `json:"type,omitempty" doc:"What it is for."`
-	Primary bool   `json:"primary,omitempty" doc:"Whether it is the preferred one; one value is."`
+	Primary Flag   `json:"primary,omitzero" doc:"Whether it is the preferred one; one value is."`
 }
 
 // Binary is a value in base64.
@@ -91,7 +90,7 @@ type Binary struct {
 	Value   string `json:"value,omitempty" scim:"binary exact" doc:"The bytes in base64."`
 	Display string `json:"display,omitempty" doc:"How to show it."`
 	Type    string `json:"type,omitempty" doc:"What it is for."`
-	Primary bool   `json:"primary,omitempty" doc:"Whether it is the preferred one; one value is."`
+	Primary Flag   `json:"primary,omitzero" doc:"Whether it is the preferred one; one value is."`
 }
 
 // Address is a postal address.
@@ -103,7 +102,7 @@ type Address struct {
 	PostalCode    string `json:"postalCode,omitempty" doc:"Postal code."`
 	Country       string `json:"country,omitempty" doc:"Country by ISO 3166-1 alpha-2, such as GB."`
 	Type          string `json:"type,omitempty" doc:"What it is for."`
-	Primary       bool   `json:"primary,omitempty" doc:"Whether it is the preferred one; one value is."`
+	Primary       Flag   `json:"primary,omitzero" doc:"Whether it is the preferred one; one value is."`
 }
 
 // Enterprise is the enterprise extension (RFC 7643 section 4.3).
@@ -139,7 +138,7 @@ type Transaction struct {
 	ID     string `json:"transaction_id" scim:"exact" doc:"Identifier of the movement."`
 	Date   string `json:"date" doc:"When it was booked, RFC 3339."`
 	Amount string `json:"amount" doc:"A decimal number as a string."`
-	Credit bool   `json:"credit,omitempty" doc:"Whether it came in; it went out otherwise."`
+	Credit Flag   `json:"credit,omitzero" doc:"Whether it came in; it went out otherwise."`
 	Text   string `json:"text" doc:"What it was for."`
 }
 

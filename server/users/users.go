@@ -109,7 +109,7 @@ func (u *Users) CheckPassword(userName, password string) (*User, bool) {
 	if r != nil && r.Password != nil {
 		kept = r.Password
 	}
-	if len(password) > maxPassword || !kept.matches(password) || !r.User.Active {
+	if len(password) > maxPassword || !kept.matches(password) || r.User.Active != Yes {
 		return nil, false
 	}
 	return &r.User, true
