@@ -6,6 +6,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/fapid/fapid/certs"
@@ -72,7 +73,7 @@ type route struct {
 	serve  endpoint.Handler
 }
 
-// routes is the whole API. What is missing from it is not served; what access a
+// routes is the whole API, with userRoutes. What is missing from it is not served; what access a
 // route needs is said here and nowhere else.
 func (o *Operator) routes() []route {
 	return []route{
@@ -111,7 +112,7 @@ func (o *Operator) routes() []route {
 
 // Install opens the operator's routes on a site of their own.
 func (o *Operator) Install(site *endpoint.Site) {
-	for _, route := range o.routes() {
+	for _, route := range slices.Concat(o.routes(), o.userRoutes()) {
 		site.Open(endpoint.Route{
 			Path:    route.path,
 			Label:   route.label,

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -98,6 +97,20 @@ func (u *Users) List() []*User {
 	defer u.mu.RUnlock()
 	return u.list
 }
+
+// Page gives up to limit users whose userName comes after another one, by
+// userName.
+func (u *Users) Page(after string, limit int) []*User {
+	sorted := slices.Clone(u.List())
+	slices.SortFunc(sorted, byUserName)
+	from, found := slices.BinarySearchFunc(sorted, &User{UserName: after}, byUserName)
+	if found {
+		from++
+	}
+	return sorted[from:min(len(sorted), from+max(limit, 0))]
+}
+
+func byUserName(a, b *User) int { return cmp.Compare(Fold(a.UserName), Fold(b.UserName)) }
 
 // CheckPassword gives the user who logs in with that name and password, if there
 // is one who may. It takes as long for names that nobody has.
@@ -196,7 +209,7 @@ func (u *Users) held(id string) (*record, error) {
 func (u *Users) create(ctx context.Context, user User) (*User, error) {
 	now := u.now().UTC().Truncate(time.Millisecond)
 	r := &record{User: *user.clone()}
-	r.User.ID = newID()
+	r.User.ID = oauth.NewUUID() // never used before, nor again
 	r.User.Meta = Meta{ResourceType: "User", Created: now, LastModified: now}
 	if err := u.settle(r, nil); err != nil {
 		return nil, err
@@ -317,12 +330,4 @@ func (r *record) equal(other *record) bool {
 	mine, err := json.Marshal(r.User)
 	theirs, otherErr := json.Marshal(other.User)
 	return err == nil && otherErr == nil && bytes.Equal(mine, theirs) && r.Password == other.Password
-}
-
-// newID makes an identifier that was never used: a version 4 UUID.
-func newID() string {
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
