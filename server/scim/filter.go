@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/fapid/fapid/server/users"
@@ -241,16 +242,28 @@ func (p *parser) element(attribute path) (node, error) {
 	return some{attribute, inner}, err
 }
 
-// value reads false, null, true, a number or a string, as JSON has them.
+// value reads false, null, true, a number or a string, as JSON has them; or a
+// text without quotes, as the clients of WSO2's servers write it.
 func (p *parser) value() (any, error) {
 	rest := p.rest()
+	end := strings.IndexAny(rest, ` ()[]{}"'\`)
+	if end < 0 {
+		end = len(rest)
+	}
+	if bare := rest[:end]; bare != "" && !json.Valid([]byte(bare)) {
+		if strings.ContainsFunc(bare, unicode.IsControl) || end < len(rest) && strings.IndexByte(" )]", rest[end]) < 0 {
+			return nil, p.fail("expected a value; write texts in quotes")
+		}
+		p.at += end
+		return bare, nil
+	}
 	decoder := json.NewDecoder(strings.NewReader(rest))
 	token, err := decoder.Token()
 	if _, delimiter := token.(json.Delim); err != nil || delimiter {
-		return nil, p.fail("expected a value: a JSON string, true, false, null or a number")
+		return nil, p.fail("expected a value: a text in quotes, true, false, null or a number")
 	}
-	end := int(decoder.InputOffset())
-	if after := rest[end:]; after != "" && strings.IndexByte(" )]", after[0]) < 0 {
+	end = int(decoder.InputOffset())
+	if end < len(rest) && strings.IndexByte(" )]", rest[end]) < 0 {
 		return nil, p.fail("expected a space after the value")
 	}
 	p.at += end

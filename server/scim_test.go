@@ -1,0 +1,543 @@
+package server_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server"
+	"github.com/fapid/fapid/server/servertest"
+	"github.com/fapid/fapid/server/users"
+)
+
+// provisioning lets clients of the default realm be registered for the scopes of
+// user management, fapid's and Asgardeo's.
+func provisioning(config *server.Config) {
+	for _, realm := range []string{"default", "strict"} {
+		config.Realms[realm].Scopes = append(config.Realms[realm].Scopes, "fapid:users.read", "fapid:users.write",
+			"internal_user_mgt_list", "internal_user_mgt_view", "internal_user_mgt_create", "internal_user_mgt_update", "internal_user_mgt_delete")
+	}
+}
+
+// provisioner is a client that manages users, with a token.
+type provisioner struct {
+	*servertest.TPP
+	token, base string
+}
+
+func newProvisioner(s *servertest.Server, id, scope string) *provisioner {
+	tpp := s.TPP(id, func(m *registration.Metadata) { m.Scope = scope })
+	return &provisioner{tpp, tpp.Token(), s.MTLS + "/scim/v2"}
+}
+
+const readWrite = "fapid:users.read fapid:users.write"
+
+// ask sends a request; headers are name, value pairs.
+func (p *provisioner) ask(method, path, body string, headers ...string) servertest.Answer {
+	p.S.T.Helper()
+	header := http.Header{"Authorization": {"Bearer " + p.token}}
+	if body != "" {
+		header.Set("Content-Type", "application/scim+json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		header.Set(headers[i], headers[i+1])
+	}
+	return p.S.Do(p.HTTP, method, p.base+path, header, body)
+}
+
+// create makes a user, and gives its path.
+func (p *provisioner) create(body string) (path string, created servertest.Answer) {
+	p.S.T.Helper()
+	created = p.ask(http.MethodPost, "/Users", body)
+	if created.Status != http.StatusCreated {
+		p.S.T.Fatalf("create: %s", created)
+	}
+	return fmt.Sprint("/Users/", created.JSON["id"]), created
+}
+
+// patch wraps operations into a patch.
+func patch(operations string) string {
+	return `{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[` + operations + `]}`
+}
+
+// wantProblem wants a refusal in the words of SCIM.
+func wantProblem(t *testing.T, what string, answer servertest.Answer, status int, scimType string) {
+	t.Helper()
+	kind, _ := answer.JSON["scimType"].(string)
+	detail, _ := answer.JSON["detail"].(string)
+	if answer.Status != status || kind != scimType || detail == "" ||
+		fmt.Sprint(answer.JSON["schemas"]) != "[urn:ietf:params:scim:api:messages:2.0:Error]" || answer.JSON["status"] != fmt.Sprint(status) {
+		t.Errorf("%s: %s, want %d %s", what, answer, status, scimType)
+	}
+	if got := answer.Header.Get("Content-Type"); got != "application/scim+json" {
+		t.Errorf("%s: Content-Type %s", what, got)
+	}
+}
+
+func TestSCIMLife(t *testing.T) {
+	s := servertest.Start(t, provisioning)
+	p := newProvisioner(s, "provisioner", readWrite)
+	path, created := p.create(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"kim@example.com","password":"aBcd!23#",
+		"id":"mine","meta":{"version":"mine"},"name":{"givenName":"Kim","familyName":"Berry"},"emails":[{"value":"kim@example.com","primary":true}],
+		"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":"Taylor"}},"urn:scim:wso2:schema":{"verifyEmail":true}}`)
+	meta, _ := created.JSON["meta"].(map[string]any)
+	if at := created.Header.Get("Location"); at != p.base+path || at != meta["location"] || created.Header.Get("ETag") != meta["version"] || meta["resourceType"] != "User" {
+		t.Errorf("created at %s, %v", at, meta)
+	}
+	if strings.Contains(created.Body, "aBcd") || strings.Contains(created.Body, "accounts") || strings.Contains(created.Body, "mine") || created.JSON["active"] != true {
+		t.Errorf("created: %s", created)
+	}
+	if shown := p.ask(http.MethodGet, path, ""); shown.Body != created.Body || shown.Header.Get("ETag") != created.Header.Get("ETag") {
+		t.Errorf("shown: %s", shown)
+	}
+	if _, ok := s.Users("default").CheckPassword("KIM@example.com", "aBcd!23#"); !ok {
+		t.Error("the password is not good")
+	}
+	// Replaced: what is left out is gone, but for the password.
+	replaced := p.ask(http.MethodPut, path, `{"userName":"kim@example.com","title":"Dr","active":false}`)
+	if replaced.Status != http.StatusOK || replaced.JSON["name"] != nil || replaced.JSON["title"] != "Dr" || replaced.JSON["active"] != false || replaced.JSON["id"] != created.JSON["id"] {
+		t.Errorf("replaced: %s", replaced)
+	}
+	patched := p.ask(http.MethodPatch, path, patch(`{"op":"Add","path":"emails[type eq \"work\"].value","value":"k@work.example"},{"op":"replace","value":{"active":true}}`))
+	if patched.Status != http.StatusOK || !strings.Contains(patched.Body, `"emails":[{"value":"k@work.example","type":"work"}]`) || patched.Header.Get("ETag") != `W/"3"` {
+		t.Errorf("patched: %s", patched)
+	}
+	if _, ok := s.Users("default").CheckPassword("kim@example.com", "aBcd!23#"); !ok {
+		t.Error("the password is gone")
+	}
+	s.Restart()
+	p.Connect()
+	if shown := p.ask(http.MethodGet, path, ""); shown.Body != patched.Body {
+		t.Errorf("after a restart: %s, before: %s", shown, patched)
+	}
+	if deleted := p.ask(http.MethodDelete, path, ""); deleted.Status != http.StatusNoContent || deleted.Body != "" {
+		t.Errorf("deleted: %s", deleted)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodPut, http.MethodPatch} {
+		body := map[string]string{http.MethodPut: `{"userName":"x"}`, http.MethodPatch: patch(`{"op":"remove","path":"title"}`)}[method]
+		wantProblem(t, method+" of a deleted user", p.ask(method, path, body), http.StatusNotFound, "")
+	}
+	if again, _ := p.create(`{"userName":"kim@example.com"}`); again == path {
+		t.Error("an id was used twice")
+	}
+}
+
+// SCIM does not know of the accounts at the bank, and so does not lose them.
+func TestSCIMKeepsAccounts(t *testing.T) {
+	s := servertest.Start(t, provisioning)
+	p := newProvisioner(s, "provisioner", readWrite)
+	path, _ := p.create(`{"userName":"alice","accounts":[{"account_id":"1"}]}`)
+	id := strings.TrimPrefix(path, "/Users/")
+	if user, _ := s.Users("default").Get(id); user.Accounts != nil {
+		t.Errorf("%+v", user)
+	}
+	if _, err := s.Users("default").Update(t.Context(), id, func(user *users.User) error {
+		user.Accounts = []users.Account{{ID: "10001", Currency: "GBP", Balance: "1.00"}}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.ask(http.MethodPut, path, `{"userName":"alice","displayName":"Alice"}`)
+	p.ask(http.MethodPatch, path, patch(`{"op":"replace","path":"title","value":"Dr"}`))
+	bank := s.TPP("tpp")
+	answer := bank.Bank(bank.Token())
+	if answer.Status != http.StatusOK || !strings.Contains(answer.Body, `"AccountId":"10001"`) || !strings.Contains(answer.Body, `"Name":"Alice"`) {
+		t.Errorf("the bank: %s", answer)
+	}
+	p.ask(http.MethodDelete, path, "")
+	if answer := bank.Bank(bank.Token()); strings.Contains(answer.Body, "10001") {
+		t.Errorf("an account of nobody: %s", answer)
+	}
+}
+
+// Every operation wants its scope, and a token of this realm for its audience,
+// used by whom it is bound to.
+func TestSCIMScopes(t *testing.T) {
+	s := servertest.Start(t, provisioning)
+	p := newProvisioner(s, "provisioner", readWrite)
+	path, _ := p.create(`{"userName":"alice"}`)
+	type request struct{ method, path, body string }
+	operations := map[string]request{
+		"list": {http.MethodGet, "/Users", ""}, "search": {http.MethodPost, "/Users/.search", `{"count":1}`}, "search all": {http.MethodPost, "/.search", `{"count":1}`},
+		"view": {http.MethodGet, path, ""}, "create": {http.MethodPost, "/Users", `{"userName":"alice"}`},
+		"replace": {http.MethodPut, path, `{"userName":"alice"}`}, "patch": {http.MethodPatch, path, patch(`{"op":"remove","path":"title"}`)},
+		"delete": {http.MethodDelete, "/Users/nobody", ""},
+	}
+	done := map[string]int{"create": http.StatusConflict, "delete": http.StatusNotFound}
+	for scope, allowed := range map[string]string{
+		"fapid:users.read": "list search view", "fapid:users.write": "create replace patch delete",
+		"internal_user_mgt_list": "list search", "internal_user_mgt_view": "view", "internal_user_mgt_create": "create",
+		"internal_user_mgt_update": "replace patch", "internal_user_mgt_delete": "delete", "accounts": "",
+	} {
+		with := newProvisioner(s, "with-"+strings.ReplaceAll(scope, ":", "-"), scope)
+		for name, o := range operations {
+			answer := with.ask(o.method, o.path, o.body)
+			if !slices.Contains(strings.Fields(allowed), strings.Fields(name)[0]) {
+				wantProblem(t, name+" with "+scope, answer, http.StatusForbidden, "")
+				if challenge := answer.Header.Get("WWW-Authenticate"); !strings.Contains(challenge, `error="insufficient_scope"`) {
+					t.Errorf("%s with %s: WWW-Authenticate %s", name, scope, challenge)
+				}
+			} else if want := max(http.StatusOK, done[name]); answer.Status != want {
+				t.Errorf("%s with %s: %s, want %d", name, scope, answer, want)
+			}
+		}
+	}
+	other := s.TPP("other", func(m *registration.Metadata) { m.Scope = readWrite })
+	elsewhere := s.TPPIn("strict", "elsewhere", func(m *registration.Metadata) { m.Scope = readWrite })
+	if _, err := s.APIs("default").Put(t.Context(), registration.API{ID: "another-api", Clients: map[string]registration.Access{registration.AnyClient: {}}}); err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string]*provisioner{
+		"somebody else's token":   {other, p.token, p.base},
+		"a token bound, unbound":  {p.TPP, p.token, s.Issuer + "/scim/v2"},
+		"another realm's token":   {elsewhere, elsewhere.Token(), p.base},
+		"a token for another API": {p.TPP, p.Token(url.Values{"audience": {"another-api"}}), p.base},
+		"no token":                {p.TPP, "", p.base},
+	} {
+		for operation, o := range operations {
+			wantProblem(t, operation+" with "+name, bad.ask(o.method, o.path, o.body), http.StatusUnauthorized, "")
+		}
+	}
+	if n := len(s.Users("default").List()); n != 1 {
+		t.Errorf("%d users", n)
+	}
+}
+
+func TestSCIMList(t *testing.T) {
+	s := servertest.Start(t, provisioning)
+	p := newProvisioner(s, "provisioner", readWrite)
+	for i := range 7 {
+		p.create(fmt.Sprintf(`{"userName":"user-%d","externalId":"e-%d","active":%t,"emails":[{"value":"u%d@example.com","type":"work"}]}`, i, i, i%2 == 0, i))
+	}
+	for _, row := range []struct {
+		query       string
+		total, page int
+		first       string
+	}{
+		{"", 7, 7, "user-0"},
+		{"?startIndex=3&count=2", 7, 2, "user-2"},
+		{"?startIndex=0&count=1", 7, 1, "user-0"},
+		{"?startIndex=-5", 7, 7, "user-0"},
+		{"?startIndex=8", 7, 0, ""},
+		{"?startIndex=2147483647&count=2147483647", 7, 0, ""},
+		{"?count=0", 7, 0, ""},
+		{"?count=-1", 7, 0, ""},
+		{"?count=1000000", 7, 7, "user-0"},
+		{"?filter=" + url.QueryEscape(`userName eq "USER-4"`), 1, 1, "user-4"},
+		{"?filter=" + url.QueryEscape(`externalId eq "e-5"`), 1, 1, "user-5"},
+		{"?filter=" + url.QueryEscape(`externalId eq "E-5"`), 0, 0, ""},
+		{"?filter=" + url.QueryEscape(`active eq false and emails[type eq "work"]`), 3, 3, "user-1"},
+		{"?sortBy=userName&sortOrder=descending&count=1", 7, 1, "user-6"},
+		{"?domain=DEFAULT&count=1", 7, 1, "user-0"}, // of WSO2's clients
+	} {
+		answer := p.ask(http.MethodGet, "/Users"+row.query, "")
+		var page struct {
+			Total     int `json:"totalResults"`
+			Start     int `json:"startIndex"`
+			Per       int `json:"itemsPerPage"`
+			Resources []users.User
+		}
+		if err := json.Unmarshal([]byte(answer.Body), &page); err != nil || answer.Status != http.StatusOK {
+			t.Fatalf("%s: %s, %v", row.query, answer, err)
+		}
+		first := ""
+		if len(page.Resources) > 0 {
+			first = page.Resources[0].UserName
+		}
+		if page.Total != row.total || page.Per != row.page || len(page.Resources) != row.page || first != row.first || page.Start < 1 || !strings.Contains(answer.Body, `"Resources":[`) {
+			t.Errorf("%s: %s", row.query, answer)
+		}
+	}
+	found := p.ask(http.MethodPost, "/Users/.search", `{"schemas":["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
+		"attributes":["userName","emails.value"],"filter":"userName sw user and active eq true","domain":"PRIMARY","sortBy":"userName","sortOrder":"descending","startIndex":2,"count":1}`)
+	if found.Status != http.StatusOK || found.JSON["totalResults"] != 4.0 ||
+		!strings.Contains(found.Body, `"userName":"user-4","emails":[{"value":"u4@example.com"}]}]`) {
+		t.Errorf("search: %s", found)
+	}
+}
+
+func TestSCIMAttributes(t *testing.T) {
+	s := servertest.Start(t, provisioning)
+	p := newProvisioner(s, "provisioner", readWrite)
+	path, _ := p.create(`{"userName":"alice","externalId":"e","name":{"givenName":"Alice"},"emails":[{"value":"a","type":"work"},{"display":"b"}],
+		"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"d","division":"v"}}`)
+	const both = `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],"id":"ID"`
+	for query, want := range map[string]string{
+		"attributes=userName":                                                              both + `,"userName":"alice"}`,
+		"attributes=USERNAME,nothing,password":                                             both + `,"userName":"alice"}`,
+		"attributes=nothing":                                                               both + `}`,
+		"attributes=name.givenName,emails.value":                                           both + `,"name":{"givenName":"Alice"},"emails":[{"value":"a"}]}`,
+		"attributes=name.familyName,emails.primary":                                        both + `}`,
+		"attributes=name.givenName,name":                                                   both + `,"name":{"givenName":"Alice"}}`,
+		"attributes=urn:ietf:params:scim:schemas:core:2.0:User:userName":                   both + `,"userName":"alice"}`,
+		"attributes=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department": both + `,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"d"}}`,
+		"attributes=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":            both + `,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"division":"v","department":"d"}}`,
+		"excludedAttributes=id,meta,emails,name,active,externalId,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:division": both + `,"userName":"alice","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"d"}}`,
+		"excludedAttributes=meta,emails.type,emails.display,name.givenName,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": both + `,"externalId":"e","userName":"alice","active":true,"emails":[{"value":"a"}]}`,
+	} {
+		want = strings.ReplaceAll(want, "ID", strings.TrimPrefix(path, "/Users/"))
+		for _, answer := range []servertest.Answer{
+			p.ask(http.MethodGet, path+"?"+query, ""), p.ask(http.MethodPatch, path+"?"+query, patch(`{"op":"remove","path":"title"}`)),
+		} {
+			if answer.Body != want {
+				t.Errorf("%s\ngave %s\nwant %s", query, answer.Body, want)
+			}
+		}
+		if listed := p.ask(http.MethodGet, "/Users?"+query, ""); !strings.Contains(listed.Body, `"Resources":[`+want+"]") {
+			t.Errorf("%s: listed %s", query, listed)
+		}
+	}
+}
+
+func TestSCIMVersions(t *testing.T) {
+	s := servertest.Start(t, provisioning)
+	p := newProvisioner(s, "provisioner", readWrite)
+	path, _ := p.create(`{"userName":"alice"}`)
+	const body = `{"userName":"alice","title":"Dr"}`
+	for _, row := range []struct {
+		method, header, value, body string
+		status                      int
+	}{
+		{http.MethodGet, "If-None-Match", `W/"1"`, "", http.StatusNotModified},
+		{http.MethodGet, "If-None-Match", `"0", "1"`, "", http.StatusNotModified},
+		{http.MethodGet, "If-None-Match", `*`, "", http.StatusNotModified},
+		{http.MethodGet, "If-None-Match", `W/"2"`, "", http.StatusOK},
+		{http.MethodPut, "If-Match", `W/"2"`, body, http.StatusPreconditionFailed},
+		{http.MethodPatch, "If-Match", `W/"11", "x"`, patch(`{"op":"add","path":"title","value":"Dr"}`), http.StatusPreconditionFailed},
+		{http.MethodDelete, "If-Match", `garbage`, "", http.StatusPreconditionFailed},
+		{http.MethodPut, "If-None-Match", `*`, body, http.StatusPreconditionFailed},
+		{http.MethodPut, "If-Match", `W/"1"`, body, http.StatusOK},
+		{http.MethodPut, "If-Match", `W/"1"`, body, http.StatusPreconditionFailed}, // it is "2" by now
+		{http.MethodPut, "If-Match", `W/"2"`, body, http.StatusOK},                 // and changes nothing
+		{http.MethodPatch, "If-Match", `W/"1", W/"2"`, patch(`{"op":"remove","path":"title"}`), http.StatusOK},
+		{http.MethodDelete, "If-Match", `W/"2"`, "", http.StatusPreconditionFailed},
+		{http.MethodDelete, "If-Match", `*`, "", http.StatusNoContent},
+	} {
+		answer := p.ask(row.method, path, row.body, row.header, row.value)
+		if answer.Status == http.StatusPreconditionFailed && row.status == answer.Status {
+			wantProblem(t, row.method+" "+row.header, answer, row.status, "")
+		} else if answer.Status != row.status {
+			t.Errorf("%s with %s: %s: %s, want %d", row.method, row.header, row.value, answer, row.status)
+		}
+		if answer.Status == http.StatusNotModified && (answer.Body != "" || answer.Header.Get("ETag") != `W/"1"`) {
+			t.Errorf("not modified: %s", answer)
+		}
+	}
+}
+
+// Of many who create a user of one name at once, exactly one is told that it did.
+func TestSCIMRace(t *testing.T) {
+	s := servertest.Start(t, provisioning)
+	p := newProvisioner(s, "provisioner", readWrite)
+	for round := range 5 {
+		counts := map[int]int{}
+		for _, answer := range race(func() servertest.Answer {
+			return p.ask(http.MethodPost, "/Users", fmt.Sprintf(`{"userName":"user-%d"}`, round))
+		}) {
+			counts[answer.Status]++
+			if answer.Status != http.StatusCreated {
+				wantProblem(t, "the slower ones", answer, http.StatusConflict, "uniqueness")
+			}
+		}
+		if counts[http.StatusCreated] != 1 {
+			t.Errorf("round %d: %v", round, counts)
+		}
+	}
+	// Nor is one change lost among others.
+	path, _ := p.create(`{"userName":"alice"}`)
+	var number atomic.Int32
+	for _, answer := range race(func() servertest.Answer {
+		return p.ask(http.MethodPatch, path, patch(fmt.Sprintf(`{"op":"add","path":"emails","value":{"value":"%d"}}`, number.Add(1))))
+	}) {
+		if answer.Status != http.StatusOK {
+			t.Errorf("patch: %s", answer)
+		}
+	}
+	if user, _ := s.Users("default").ByUserName("alice"); len(user.Emails) != racers {
+		t.Errorf("%d of %d emails were kept", len(user.Emails), racers)
+	}
+}
+
+// TestSCIMRefuses: whatever is sent, the answer is a refusal with its reason.
+func TestSCIMRefuses(t *testing.T) {
+	s := servertest.Start(t, provisioning)
+	p := newProvisioner(s, "provisioner", readWrite)
+	path, _ := p.create(`{"userName":"alice","externalId":"e-1"}`)
+	p.create(`{"userName":"bob","externalId":"e-2"}`)
+	for _, row := range []struct {
+		method, path, body string
+		status             int
+		scimType           string
+	}{
+		{http.MethodPost, "/Users", `{"userName":"ALICE"}`, 409, "uniqueness"},
+		{http.MethodPost, "/Users", `{"userName":"carol","externalId":"e-1"}`, 409, "uniqueness"},
+		{http.MethodPut, path, `{"userName":"Bob"}`, 409, "uniqueness"},
+		{http.MethodPatch, path, patch(`{"op":"replace","path":"externalId","value":"e-2"}`), 409, "uniqueness"},
+		{http.MethodPost, "/Users", `{}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users", `{"userName":""}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users", `{"userName":null}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users", `{"userName":"carol","userName":"dave"}`, 400, "invalidSyntax"},
+		{http.MethodPost, "/Users", `{"userName":"carol","USERNAME":"dave"}`, 400, "invalidSyntax"},
+		{http.MethodPost, "/Users", `{"userName":"carol","name":{"givenName":"a","GivenName":"b"}}`, 400, "invalidSyntax"},
+		{http.MethodPost, "/Users", `{"schemas":[],"Schemas":[],"userName":"carol"}`, 400, "invalidSyntax"},
+		{http.MethodPost, "/Users", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"userName":"carol"}`, 400, "invalidSyntax"},
+		{http.MethodPost, "/Users", `{"schemas":"urn:ietf:params:scim:schemas:core:2.0:User","userName":"carol"}`, 400, "invalidSyntax"},
+		{http.MethodPost, "/Users", `[{"userName":"carol"}]`, 400, "invalidSyntax"},
+		{http.MethodPost, "/Users", `{"userName":"carol"`, 400, "invalidSyntax"},
+		{http.MethodPost, "/Users", `{"userName":"carol"} {}`, 400, "invalidSyntax"},
+		{http.MethodPost, "/Users", "{\"userName\":\"\xff\"}", 400, "invalidSyntax"},
+		{http.MethodPost, "/Users", `{"userName":"\ud800"}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users", `{"userName":"carol","active":"true"}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users", `{"userName":"carol","emails":"c@example.com"}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users", `{"userName":"carol","emails":[{"value":"a","primary":true},{"value":"b","primary":true}]}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users", `{"userName":"carol","profileUrl":"javascript:alert(1)"}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users", `{"userName":"carol","password":"` + strings.Repeat("x", 257) + `"}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users", `{"userName":"` + strings.Repeat("x", 64<<10) + `"}`, 413, ""},
+		{http.MethodPost, "/Users", strings.Repeat("[", 60<<10), 400, "invalidSyntax"},
+		{http.MethodPost, "/Users?attributes=userName&excludedAttributes=meta", `{"userName":"carol"}`, 400, "invalidSyntax"},
+		{http.MethodPatch, path, patch(``), 400, "invalidSyntax"},
+		{http.MethodPatch, path, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"Operations":[{"op":"remove","path":"title"}]}`, 400, "invalidSyntax"},
+		{http.MethodPatch, path, patch(`{"op":"replace","path":"active","value":"False"}`), 400, "invalidValue"},
+		{http.MethodPatch, path, patch(`{"op":"replace","path":"nothing","value":"x"}`), 400, "invalidPath"},
+		{http.MethodPatch, path, patch(`{"op":"replace","path":"emails[type eq \"work\"].value","value":"x"}`), 400, "noTarget"},
+		{http.MethodPatch, path, patch(`{"op":"replace","path":"emails[type is \"work\"].value","value":"x"}`), 400, "invalidFilter"},
+		{http.MethodPatch, path, patch(`{"op":"remove"}`), 400, "noTarget"},
+		{http.MethodPatch, path, patch(`{"op":"replace","path":"id","value":"x"}`), 400, "mutability"},
+		{http.MethodPatch, path, patch(`{"op":"remove","path":"userName"}`), 400, "mutability"},
+		{http.MethodPatch, path, patch(`{"op":"add","path":"nickName","value":"x"},{"op":"remove","path":"userName"}`), 400, "mutability"},
+		{http.MethodGet, "/Users?filter=" + url.QueryEscape(`userName is "x"`), "", 400, "invalidFilter"},
+		{http.MethodGet, "/Users?filter=" + url.QueryEscape(`password eq "x"`), "", 400, "invalidFilter"},
+		{http.MethodGet, "/Users?filter=" + url.QueryEscape(strings.Repeat("(", 1000)), "", 400, "invalidFilter"},
+		{http.MethodGet, "/Users?filter=" + url.QueryEscape(strings.Repeat("title pr and ", 1000)+"title pr"), "", 400, "invalidFilter"},
+		{http.MethodGet, "/Users?count=x", "", 400, "invalidValue"},
+		{http.MethodGet, "/Users?startIndex=1e3", "", 400, "invalidValue"},
+		{http.MethodGet, "/Users?count=1&count=2", "", 400, "invalidSyntax"},
+		{http.MethodGet, "/Users?filter=%zz", "", 400, "invalidSyntax"},
+		{http.MethodGet, "/Users?sortBy=nothing", "", 400, "invalidPath"},
+		{http.MethodGet, "/Users?sortBy=userName&sortOrder=up", "", 400, "invalidValue"},
+		{http.MethodPost, "/Users/.search", `{"count":"1"}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users/.search", `{"count":1.5}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users/.search", `{"attributes":"userName"}`, 400, "invalidValue"},
+		{http.MethodPost, "/Users/.search", `{"filter":"userName"}`, 400, "invalidFilter"},
+		{http.MethodPost, "/Users/.search", `{"filter":"title pr","Filter":"title pr"}`, 400, "invalidSyntax"},
+		{http.MethodPost, "/Users/.search", ``, 415, ""},
+		{http.MethodGet, "/Users/" + strings.Repeat("x", 3000), "", 404, ""},
+		{http.MethodGet, "/Groups", "", 404, ""},
+		{http.MethodGet, "/Schemas/nothing", "", 404, ""},
+		{http.MethodGet, "/Schemas?filter=" + url.QueryEscape(`id pr`), "", 403, ""},
+		{http.MethodDelete, "/Users", "", 405, ""},
+		{http.MethodPost, path, `{"userName":"carol"}`, 405, ""},
+		{http.MethodPost, "/Bulk", `{}`, 404, ""},
+	} {
+		wantProblem(t, fmt.Sprintf("%s %.80s %.80s", row.method, row.path, row.body), p.ask(row.method, row.path, row.body), row.status, row.scimType)
+	}
+	for _, media := range []string{"text/plain", "application/x-www-form-urlencoded", "application/yaml", "garbage;;"} {
+		wantProblem(t, media, p.ask(http.MethodPost, "/Users", `{"userName":"carol"}`, "Content-Type", media), http.StatusUnsupportedMediaType, "")
+	}
+	if answer := p.ask(http.MethodPost, "/Users", `{"userName":"carol"}`, "Content-Type", "application/json; charset=utf-8"); answer.Status != http.StatusCreated {
+		t.Errorf("application/json: %s", answer)
+	}
+	// Nothing of what was refused has happened.
+	if user, _ := s.Users("default").ByUserName("alice"); user.Meta.Version != `W/"1"` || len(s.Users("default").List()) != 3 {
+		t.Errorf("%+v", user)
+	}
+}
+
+// A refusal can be explained, and no secret is in what explains it.
+func TestSCIMExplains(t *testing.T) {
+	s := servertest.Start(t, provisioning)
+	p := newProvisioner(s, "provisioner", readWrite)
+	for body, check := range map[string]string{
+		`{"userName":"carol","password":"topsecret","active":"yes"}`:         "attribute value",
+		`{"userName":"carol","password":["topsecret"]}`:                      "attribute value",
+		`{"userName":"carol","password":"topsecret","Password":"topsecret"}`: "request",
+		`{"userName":"carol","password":"topsecret\u0000"}`:                  "attribute value",
+	} {
+		answer := p.ask(http.MethodPost, "/Users", body)
+		if answer.Status != http.StatusBadRequest || !strings.Contains(answer.Body, s.Admin+"/traces/"+answer.Header.Get("X-Fapid-Trace")) {
+			t.Errorf("%s: %s", body, answer)
+		}
+		event := s.Explain(answer)
+		failed, _ := event.Failed()
+		if failed.Name != check || event.ClientID != "provisioner" || event.Endpoint != "scim/Users" {
+			t.Errorf("%s: %+v", body, event)
+		}
+		if whole := fmt.Sprint(event) + answer.Body; strings.Contains(whole, "topsecret") {
+			t.Errorf("%s: the secret is in %s", body, whole)
+		}
+	}
+	listed := p.ask(http.MethodGet, "/Users?filter="+url.QueryEscape(`password eq "topsecret" and`), "")
+	if event := s.Explain(listed); event.Checks[len(event.Checks)-1].Name != "filter" || strings.Contains(fmt.Sprint(event), "topsecret") {
+		t.Errorf("%+v", event)
+	}
+	if strings.Contains(s.Log.String(), "topsecret") {
+		t.Error("the secret is in the log")
+	}
+}
+
+// What describes the provider is there for everybody, and true.
+func TestSCIMDescribesItself(t *testing.T) {
+	s := servertest.Start(t, provisioning)
+	p := newProvisioner(s, "provisioner", readWrite)
+	read := func(path string) map[string]any {
+		answer := s.Do(p.HTTP, http.MethodGet, s.Issuer+"/scim/v2"+path, nil, "")
+		if answer.Status != http.StatusOK || answer.Header.Get("Content-Type") != "application/scim+json" {
+			t.Fatalf("%s: %s", path, answer)
+		}
+		return answer.JSON
+	}
+	if config := read("/ServiceProviderConfig"); fmt.Sprint(config["filter"]) != "map[maxResults:200 supported:true]" || fmt.Sprint(config["bulk"]) != "map[maxOperations:0 maxPayloadSize:0 supported:false]" {
+		t.Errorf("%v", config)
+	}
+	for _, list := range []string{"/ResourceTypes", "/Schemas"} {
+		for _, one := range read(list)["Resources"].([]any) {
+			location := one.(map[string]any)["meta"].(map[string]any)["location"].(string)
+			if got := read(strings.TrimPrefix(location, s.Issuer+"/scim/v2")); got["id"] != one.(map[string]any)["id"] {
+				t.Errorf("%s is %v", location, got)
+			}
+		}
+	}
+	// Every attribute of the schema can be written and is read again, and none else
+	// is shown.
+	attributes := read("/Schemas/" + users.CoreSchema)["attributes"].([]any)
+	record := map[string]any{"schemas": []string{users.CoreSchema}}
+	for _, attribute := range attributes {
+		a := attribute.(map[string]any)
+		record[a["name"].(string)] = example(a)
+	}
+	body, err := json.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, created := p.create(string(body))
+	for _, own := range []string{"id", "meta"} {
+		delete(created.JSON, own)
+	}
+	delete(record, "password")
+	want, _ := json.Marshal(record)
+	if got, _ := json.Marshal(created.JSON); string(got) != string(want) || len(record) < 20 {
+		t.Errorf("\nwrote %s\nread  %s", want, got)
+	}
+}
+
+// example is a value of an attribute, by its description.
+func example(a map[string]any) any {
+	value := map[string]any{"string": "text", "boolean": true, "reference": "https://example.com/x", "binary": "AAAA"}[a["type"].(string)]
+	if sub, ok := a["subAttributes"].([]any); ok {
+		parts := map[string]any{}
+		for _, one := range sub {
+			parts[one.(map[string]any)["name"].(string)] = example(one.(map[string]any))
+		}
+		value = parts
+	}
+	if a["multiValued"] == true {
+		return []any{value}
+	}
+	return value
+}
