@@ -51,6 +51,14 @@ func (p *provisioner) ask(method, path, body string, headers ...string) serverte
 	return p.S.Do(p.HTTP, method, p.base+path, header, body)
 }
 
+// done wants a request to have succeeded.
+func (p *provisioner) done(answer servertest.Answer) {
+	p.S.T.Helper()
+	if answer.Status >= http.StatusMultipleChoices {
+		p.S.T.Errorf("refused: %s", answer)
+	}
+}
+
 // create makes a user, and gives its path.
 func (p *provisioner) create(body string) (path string, created servertest.Answer) {
 	p.S.T.Helper()
@@ -143,14 +151,14 @@ func TestSCIMKeepsAccounts(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	p.ask(http.MethodPut, path, `{"userName":"alice","displayName":"Alice"}`)
-	p.ask(http.MethodPatch, path, patch(`{"op":"replace","path":"title","value":"Dr"}`))
+	p.done(p.ask(http.MethodPut, path, `{"userName":"alice","displayName":"Alice"}`))
+	p.done(p.ask(http.MethodPatch, path, patch(`{"op":"replace","path":"title","value":"Dr"}`)))
 	bank := s.TPP("tpp")
 	answer := bank.Bank(bank.Token())
 	if answer.Status != http.StatusOK || !strings.Contains(answer.Body, `"AccountId":"10001"`) || !strings.Contains(answer.Body, `"Name":"Alice"`) {
 		t.Errorf("the bank: %s", answer)
 	}
-	p.ask(http.MethodDelete, path, "")
+	p.done(p.ask(http.MethodDelete, path, ""))
 	if answer := bank.Bank(bank.Token()); strings.Contains(answer.Body, "10001") {
 		t.Errorf("an account of nobody: %s", answer)
 	}
@@ -213,7 +221,7 @@ func TestSCIMList(t *testing.T) {
 	s := servertest.Start(t, provisioning)
 	p := newProvisioner(s, "provisioner", readWrite)
 	for i := range 7 {
-		p.create(fmt.Sprintf(`{"userName":"user-%d","externalId":"e-%d","active":%t,"emails":[{"value":"u%d@example.com","type":"work"}]}`, i, i, i%2 == 0, i))
+		_, _ = p.create(fmt.Sprintf(`{"userName":"user-%d","externalId":"e-%d","active":%t,"emails":[{"value":"u%d@example.com","type":"work"}]}`, i, i, i%2 == 0, i))
 	}
 	for _, row := range []struct {
 		query       string
@@ -369,7 +377,7 @@ func TestSCIMRefuses(t *testing.T) {
 	s := servertest.Start(t, provisioning)
 	p := newProvisioner(s, "provisioner", readWrite)
 	path, _ := p.create(`{"userName":"alice","externalId":"e-1"}`)
-	p.create(`{"userName":"bob","externalId":"e-2"}`)
+	_, _ = p.create(`{"userName":"bob","externalId":"e-2"}`)
 	for _, row := range []struct {
 		method, path, body string
 		status             int

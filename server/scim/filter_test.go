@@ -2,6 +2,7 @@ package scim
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -214,6 +215,42 @@ func TestSort(t *testing.T) {
 		q := &query{sortText: bad[0], sortOrder: bad[1]}
 		if err := q.settle(); err == nil {
 			t.Errorf("sorted by %v", bad)
+		}
+	}
+}
+
+// More than is sorted here is refused, and listed all the same.
+func TestSortTooMany(t *testing.T) {
+	db, err := store.Open(filepath.Join(t.TempDir(), "db"), store.Options{Ephemeral: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	err = db.Update(t.Context(), func(tx store.Tx) error {
+		for i := range maxSorted + 1 {
+			record := fmt.Sprintf(`{"user":{"id":"%d","userName":"user-%d"},"number":%d}`, i, i, i)
+			if err := tx.Put("default/user", fmt.Append(nil, i), []byte(record), time.Time{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := users.Open(t.Context(), "default", db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for asked, code := range map[[2]string]string{{"userName", ""}: codeTooMany, {"userName", `userName ew "7"`}: "", {"", "userName pr"}: ""} {
+		q := &query{start: 1, count: 5, sortText: asked[0], filterText: asked[1]}
+		if err := q.settle(); err != nil {
+			t.Fatal(err)
+		}
+		page, _, err := q.run(u)
+		refusal, _ := errors.AsType[oauth.Error](err)
+		if refusal.Code != code || code == "" && (err != nil || len(page) != 5) {
+			t.Errorf("%v: %d users, %v", asked, len(page), err)
 		}
 	}
 }

@@ -29,7 +29,7 @@ type present struct{ at path }
 
 func (n present) match(v reflect.Value) bool {
 	last := n.at.last()
-	return n.at.each(v, func(found reflect.Value) bool { return last.Always || !found.IsZero() })
+	return n.at.each(v, func(found reflect.Value) bool { return last.Present || !found.IsZero() })
 }
 
 // some is a filter in brackets: one value of the attribute passes all of it.

@@ -88,7 +88,7 @@ func (p path) each(v reflect.Value, visit func(reflect.Value) bool) bool {
 	}
 	field := p[0].In(v)
 	if !p[0].Multi {
-		if field.IsZero() && !p[0].Always {
+		if field.IsZero() && !p[0].Present {
 			return false
 		}
 		return p[1:].each(field, visit)

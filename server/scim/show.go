@@ -88,7 +88,7 @@ func (w *writer) attributes(of *users.Attribute, v reflect.Value, all bool, id s
 	for _, a := range of.Sub {
 		field := a.In(v)
 		extent := w.extent(a, all)
-		if extent == 0 || field.IsZero() && !a.Always {
+		if extent == 0 || field.IsZero() && !a.Present {
 			continue
 		}
 		before := w.Len()
@@ -115,7 +115,7 @@ func (w *writer) extent(a *users.Attribute, all bool) extent {
 	switch {
 	case a.Private || a.WriteOnly:
 		return 0
-	case a.Permanent || all && !w.shown.excluded[a]:
+	case a.Always || all && !w.shown.excluded[a]:
 		return whole
 	case w.shown.excluded[a]:
 		return 0

@@ -29,9 +29,11 @@ type Attribute struct {
 	Doc   string
 	Kind  Kind
 	Multi bool // it has a list of values
-	// Always says that the attribute is shown even where it is not set.
-	Always                                                  bool
-	Required, Exact, Unique, ReadOnly, WriteOnly, Permanent bool
+
+	Required, Exact, Unique, ReadOnly, WriteOnly bool
+	// Present says that it has a value always, Always that it is returned even to
+	// those who ask for others only.
+	Present, Always bool
 	// Common is an attribute of every resource, Private one that SCIM does not know.
 	Common, Private bool
 	Lines           bool     // a text that may have several lines
@@ -61,6 +63,9 @@ func newAttribute(of reflect.Type) *Attribute {
 	default:
 		a.Kind, a.byName = Complex, map[string]*Attribute{}
 		for i := range of.NumField() {
+			if !of.Field(i).IsExported() {
+				continue
+			}
 			sub := newAttribute(of.Field(i).Type)
 			sub.describe(of.Field(i), i)
 			a.Sub = append(a.Sub, sub)
@@ -73,12 +78,15 @@ func newAttribute(of reflect.Type) *Attribute {
 // describe takes an attribute's characteristics from the tags of its field.
 func (a *Attribute) describe(field reflect.StructField, index int) {
 	name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+	if input := field.Tag.Get("input"); input != "" {
+		name = input // what is never written
+	}
 	words := strings.Fields(field.Tag.Get("scim"))
 	has := func(word string) bool { return slices.Contains(words, word) }
 	a.Name, a.Doc, a.field = name, field.Tag.Get("doc"), index
-	a.Always = options == ""
+	a.Present = options == ""
 	a.Required, a.Exact, a.Unique = has("required"), has("exact"), has("unique")
-	a.ReadOnly, a.WriteOnly, a.Permanent = has("readOnly"), has("writeOnly"), has("always")
+	a.ReadOnly, a.WriteOnly, a.Always = has("readOnly"), has("writeOnly"), has("always")
 	a.Common, a.Private, a.Lines = has("common"), has("private"), has("lines")
 	switch {
 	case has("reference"):

@@ -40,7 +40,7 @@ type User struct {
 	Locale            string              `json:"locale,omitempty" doc:"Locale, such as en-GB."`
 	Timezone          string              `json:"timezone,omitempty" doc:"Time zone by its IANA name, such as Europe/Zurich."`
 	Active            Flag                `json:"active,omitzero" doc:"Whether the user may log in; true unless it is set."`
-	Password          registration.Secret `json:"password,omitempty" scim:"writeOnly exact" doc:"Password; it is kept as a hash and never shown."`
+	Password          registration.Secret `json:"-" input:"password" scim:"writeOnly exact" doc:"Password; it is kept as a hash and never shown."`
 
 	Emails           []Value   `json:"emails,omitempty" values:"work home other" doc:"Email addresses."`
 	PhoneNumbers     []Value   `json:"phoneNumbers,omitempty" values:"work home mobile fax pager other" doc:"Telephone numbers."`
@@ -57,6 +57,8 @@ type User struct {
 	Accounts []Account `json:"accounts,omitempty" scim:"private" doc:"Accounts at the sandbox's bank."`
 
 	Meta Meta `json:"meta,omitzero" scim:"common readOnly" doc:"What the server notes of the record."`
+
+	number uint64 // in the order of creation
 }
 
 // Name is the name attribute.

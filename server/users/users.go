@@ -37,6 +37,7 @@ type record struct {
 	User     User        `json:"user"`
 	Password *credential `json:"password,omitempty"`
 	Revision uint64      `json:"revision"` // of the version
+	Number   uint64      `json:"number"`   // in the order of creation; clocks may stand still or go back
 }
 
 // Open reads the users of a realm into memory.
@@ -46,6 +47,7 @@ func Open(ctx context.Context, realm string, in store.Store, now func() time.Tim
 		byID: map[string]*record{}, byName: map[string]*record{}, byExternal: map[string]*record{}, byAccount: map[string]*record{},
 	}
 	err := u.table.Scan(ctx, "", "", func(_ string, r record) (bool, error) {
+		r.User.number = r.Number
 		u.index(&r)
 		u.list = append(u.list, &r.User)
 		return true, nil
@@ -57,9 +59,7 @@ func Open(ctx context.Context, realm string, in store.Store, now func() time.Tim
 	return u, nil
 }
 
-func byCreation(a, b *User) int {
-	return cmp.Or(a.Meta.Created.Compare(b.Meta.Created), cmp.Compare(a.ID, b.ID))
-}
+func byCreation(a, b *User) int { return cmp.Compare(a.number, b.number) }
 
 // Get gives a user by id.
 func (u *Users) Get(id string) (*User, bool) { return u.find(&u.byID, id) }
@@ -170,7 +170,7 @@ func (u *Users) Put(ctx context.Context, user User, allow func(before *User) err
 
 // Replace takes over everything but what the server gives.
 func (u *User) Replace(with User) {
-	with.ID, with.Meta = u.ID, u.Meta
+	with.ID, with.Meta, with.number = u.ID, u.Meta, u.number
 	*u = with
 }
 
@@ -211,6 +211,10 @@ func (u *Users) create(ctx context.Context, user User) (*User, error) {
 	r := &record{User: *user.clone()}
 	r.User.ID = oauth.NewUUID() // never used before, nor again
 	r.User.Meta = Meta{ResourceType: "User", Created: now, LastModified: now}
+	if list := u.List(); len(list) > 0 {
+		r.Number = list[len(list)-1].number + 1
+	}
+	r.User.number = r.Number
 	if err := u.settle(r, nil); err != nil {
 		return nil, err
 	}
@@ -222,11 +226,11 @@ func (u *Users) update(ctx context.Context, id string, change func(*User) error)
 	if err != nil {
 		return nil, err
 	}
-	r := &record{User: *before.User.clone(), Password: before.Password, Revision: before.Revision}
+	r := &record{User: *before.User.clone(), Password: before.Password, Revision: before.Revision, Number: before.Number}
 	if err := change(&r.User); err != nil {
 		return nil, err
 	}
-	r.User.ID, r.User.Meta = before.User.ID, before.User.Meta
+	r.User.ID, r.User.Meta, r.User.number = before.User.ID, before.User.Meta, before.Number
 	if err := u.settle(r, before); err != nil {
 		return nil, err
 	}
@@ -286,20 +290,18 @@ func (u *Users) keep(ctx context.Context, r, before *record) (*User, error) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if before != nil {
+	if before == nil {
+		u.list = append(u.list, &r.User) // beyond what any reader sees
+	} else {
 		u.unindex(before)
 		u.list = slices.Clone(u.list)
 		u.list[u.position(&before.User)] = &r.User
-	} else if at := u.position(&r.User); at == len(u.list) {
-		u.list = append(u.list, &r.User) // beyond what any reader sees
-	} else {
-		u.list = slices.Insert(slices.Clone(u.list), at, &r.User)
 	}
 	u.index(r)
 	return &r.User, nil
 }
 
-// position is where a user is in the list, or would be.
+// position is where a user is in the list.
 func (u *Users) position(user *User) int {
 	at, _ := slices.BinarySearchFunc(u.list, user, byCreation)
 	return at
