@@ -151,6 +151,9 @@ func TestSCIMKeepsAccounts(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	if shown := p.ask(http.MethodGet, path, ""); strings.Contains(shown.Body, "10001") {
+		t.Errorf("shown: %s", shown)
+	}
 	p.done(p.ask(http.MethodPut, path, `{"userName":"alice","displayName":"Alice"}`))
 	p.done(p.ask(http.MethodPatch, path, patch(`{"op":"replace","path":"title","value":"Dr"}`)))
 	bank := s.TPP("tpp")

@@ -147,7 +147,7 @@ func TestFilterRefuses(t *testing.T) {
 		`password pr`, `password eq "alice"`, `urn:ietf:params:scim:schemas:core:2.0:User:password sw "a"`, `accounts pr`, `accounts.balance eq "1"`,
 		`active eq "true"`, `active gt true`, `active co true`, `active eq 1`, `userName eq 1`, `userName eq true`, `userName gt null`, `name eq "x"`,
 		`meta.created gt "yesterday"`, `meta.created co "2026"`, `meta.created eq 5`, `x509Certificates.value gt "A"`,
-		`userName[type eq "x"]`, `emails[type eq "work"`, `emails[]`, `emails[emails[type eq "x"]]`, `emails[userName eq "x"]`, `emails[type eq "x"]]`,
+		`userName[type eq "x"]`, `emails[type eq "work"`, `emails[]`, `emails[emails[type eq "x"]]`, `urn:ietf:params:scim:schemas:extension:enterprise:2.0:User[manager[value eq "26118915"]]`, `emails[userName eq "x"]`, `emails[type eq "x"]]`,
 		`userName eq "a" or`, "userName eq \"\xff\"", "userName eq \"a\nb\"", `userName eq "\x"`, `userName eq al"ice`, `userName eq al(ice`, `emails[type eq wo[rk]`, "userName eq al\x01ice", `userName eq -1`, `userName eq`, `userName eq )`,
 		strings.Repeat("(", maxDepth+1) + `title pr` + strings.Repeat(")", maxDepth+1),
 		strings.Repeat("not (", 400), strings.Repeat("title pr and ", 200) + "title pr",
