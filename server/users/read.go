@@ -99,7 +99,9 @@ func Take(object map[string]any, member string) (value any, err error) {
 		}
 		found, value = name, object[name]
 	}
-	delete(object, found)
+	if found != "" {
+		delete(object, found)
+	}
 	return value, nil
 }
 

@@ -24,7 +24,8 @@ const (
 // The scim tag has the characteristics that are not the usual ones (RFC 7643
 // section 7): required, exact (case), unique, readOnly, writeOnly, always
 // (returned), reference, binary; common is an attribute of every resource and of
-// no schema, private one that SCIM does not know, lines one whose text may have several. The values tag has what the type of a value usually is.
+// no schema, private one that SCIM does not know, lines one whose text may have several. The input tag names
+// what is never written, the values tag has what the type of a value usually is.
 type User struct {
 	ID         string `json:"id,omitempty" scim:"common readOnly always exact unique" doc:"Identifier of the user, given by the server and never used again."`
 	ExternalID string `json:"externalId,omitempty" scim:"common exact unique" doc:"Identifier of the user at the client that provisions it; one user of a realm has it."`
