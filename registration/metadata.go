@@ -111,7 +111,7 @@ func (m *Metadata) clone() Metadata {
 	return c
 }
 
-// Secret is a client secret on its way in. No format verb, JSON encoder or
+// Secret is a client secret, or a user's password, on its way in. No format verb, JSON encoder or
 // logger prints it.
 type Secret string
 

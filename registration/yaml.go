@@ -28,32 +28,11 @@ func ParseMetadataYAML(data []byte) (Metadata, error) {
 }
 
 func decodeYAML(data []byte, m *Metadata) error {
-	if len(data) > maxMetadataBytes {
-		return fmt.Errorf("the registration is longer than %d bytes", maxMetadataBytes)
-	}
-	if !utf8.Valid(data) {
-		return errors.New("the registration is not valid UTF-8")
-	}
-	file, err := parser.ParseBytes(data, 0)
+	text, positions, err := JSONFromYAML(data)
 	if err != nil {
-		return fmt.Errorf("YAML: %s", firstLine(yaml.FormatError(err, false, false)))
-	}
-	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return errors.New("expected one YAML document with the registration in it")
-	}
-	root, ok := file.Docs[0].Body.(*ast.MappingNode)
-	if !ok {
-		return errors.New("the registration must be a YAML mapping of members")
-	}
-	positions := make(map[string]string, len(root.Values))
-	for _, value := range root.Values {
-		positions[keyText(value.Key)] = position(value.Key)
-	}
-	var out strings.Builder
-	if err := writeJSON(&out, root, 0); err != nil {
 		return err
 	}
-	if err := decodeMetadata([]byte(out.String()), m); err != nil {
+	if err := decodeMetadata(text, m); err != nil {
 		var fault *memberError
 		if errors.As(err, &fault) {
 			return fmt.Errorf("%s: %w", positions[fault.member], err)
@@ -61,6 +40,38 @@ func decodeYAML(data []byte, m *Metadata) error {
 		return err
 	}
 	return nil
+}
+
+// JSONFromYAML turns a record written in YAML into JSON, and says where each of
+// its members stands. One document, plain values only, at most 64 KiB: what
+// [ParseMetadataYAML] says of registrations holds for every record.
+func JSONFromYAML(data []byte) (text []byte, positions map[string]string, err error) {
+	if len(data) > maxMetadataBytes {
+		return nil, nil, fmt.Errorf("the record is longer than %d bytes", maxMetadataBytes)
+	}
+	if !utf8.Valid(data) {
+		return nil, nil, errors.New("the record is not valid UTF-8")
+	}
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("YAML: %s", firstLine(yaml.FormatError(err, false, false)))
+	}
+	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
+		return nil, nil, errors.New("expected one YAML document with the record in it")
+	}
+	root, ok := file.Docs[0].Body.(*ast.MappingNode)
+	if !ok {
+		return nil, nil, errors.New("the record must be a YAML mapping of members")
+	}
+	positions = make(map[string]string, len(root.Values))
+	for _, value := range root.Values {
+		positions[keyText(value.Key)] = position(value.Key)
+	}
+	var out strings.Builder
+	if err := writeJSON(&out, root, 0); err != nil {
+		return nil, nil, err
+	}
+	return []byte(out.String()), positions, nil
 }
 
 // maxYAMLDepth is deeper than a key set in a registration ever nests.

@@ -85,7 +85,7 @@ func TestExchangeRefuses(t *testing.T) {
 // at its own and refused at every other, and none is consumed by being refused.
 func TestAttackE7Kinds(t *testing.T) {
 	t.Parallel()
-	s := servertest.StartIn(t, withUsers(t))
+	s := startWithAlice(t)
 	everybody := map[string]registration.Access{registration.AnyClient: {Exchange: []string{registration.AnyClient}}}
 	for _, api := range []registration.API{{ID: s.MTLS + "/bank", Clients: everybody}, {ID: "opaque-api", AccessTokenFormat: "opaque", Clients: everybody}} {
 		if _, err := s.APIs("default").Put(t.Context(), api); err != nil {
@@ -171,7 +171,7 @@ func TestAttackE7Kinds(t *testing.T) {
 // when it was given. (The rows of refresh tokens are in TestAttackE12.)
 func TestAttackE12Grants(t *testing.T) {
 	t.Parallel()
-	s := servertest.StartIn(t, withUsers(t))
+	s := startWithAlice(t)
 	clients := s.Clients("default")
 	change := func(tpp *servertest.TPP, change func(*registration.Metadata)) {
 		metadata := tpp.Metadata

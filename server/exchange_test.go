@@ -165,7 +165,7 @@ func TestExchangeOwn(t *testing.T) {
 // client's own, and good, and nobody who acts for another.
 func TestExchangeActor(t *testing.T) {
 	t.Parallel()
-	s := servertest.StartIn(t, withUsers(t))
+	s := startWithAlice(t)
 	chain(t, s)
 	tpp, shop, signer, unbound := s.TPP("tpp"), s.TPP("shop", servertest.Exchanging), s.TPP("signer"), s.TPP("unbound", servertest.JWT)
 	subject := received(tpp, "shop-api")
@@ -419,7 +419,7 @@ func TestExchangeDepth(t *testing.T) {
 // who may, also in what is exchanged later.
 func TestExchangeMayAct(t *testing.T) {
 	t.Parallel()
-	s := servertest.StartIn(t, withUsers(t))
+	s := startWithAlice(t)
 	chain(t, s)
 	signer, shop, stock := s.TPP("signer"), s.TPP("shop", servertest.Exchanging), s.TPP("stock", servertest.Exchanging)
 	for name, row := range map[string]struct {

@@ -9,25 +9,28 @@ import (
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
+	"github.com/fapid/fapid/server/scim"
+	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
 )
 
 // grants are the grant types served; adding one is a file in flow and a line here.
-func (r *realm) grants(clients *flow.Clients, users []bank.User) []flow.Grant {
+func (r *realm) grants(clients *flow.Clients) []flow.Grant {
 	subject := flow.Subject(r.config.Subject)
 	return []flow.Grant{
 		flow.ClientCredentials{Subject: subject},
 		flow.Refresh{Sessions: r.sessions},
 		flow.Exchange{Issuer: r.issuer, APIs: r.apis, Subject: subject},
 		flow.JWTBearer{Clients: clients, Subject: subject, User: func(name string) bool {
-			return slices.ContainsFunc(users, func(user bank.User) bool { return user.Username == name })
+			user, ok := r.users.ByUserName(name)
+			return ok && user.Active == users.Yes && user.UserName == name
 		}},
 	}
 }
 
 // grantTypes are those that a client may be registered for.
 var grantTypes = func() (types []string) {
-	for _, grant := range (&realm{config: &Realm{}}).grants(nil, nil) {
+	for _, grant := range (&realm{config: &Realm{}}).grants(nil) {
 		types = append(types, grant.Type())
 	}
 	return types
@@ -41,11 +44,12 @@ func servedGrant(grantType string) bool { return slices.Contains(grantTypes, gra
 func (r *realm) features(s *Server) []endpoint.Feature {
 	clients := &flow.Clients{Methods: r.authMethods(), Algs: r.assertionAlgs()}
 	list := []endpoint.Feature{
-		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: r.grants(clients, s.users), Targets: r.targets(), Binder: r.binder, Scope: r.config.Scopes},
+		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: r.grants(clients), Targets: r.targets(), Binder: r.binder, Scope: r.config.Scopes},
 		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis, Binder: r.binder},
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
-		&bank.Bank{Guard: r.guard(r.config.Audience), Users: s.users},
+		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
+		&scim.Provider{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
 	if r.name == s.order[0] && s.ca != nil {
 		list = append(list, &flow.CRL{List: s.ca.CRL})

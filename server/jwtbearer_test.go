@@ -2,8 +2,6 @@ package server_test
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,22 +11,26 @@ import (
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server"
 	"github.com/fapid/fapid/server/servertest"
+	"github.com/fapid/fapid/server/users"
 )
 
-// withUsers is a folder whose server has the user alice.
-func withUsers(t testing.TB) string {
+// startWithAlice starts a server whose default realm has the user alice, and bob,
+// who may not log in.
+func startWithAlice(t testing.TB, change ...func(*server.Config)) *servertest.Server {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "users.yaml"), []byte("users: [{username: alice, password: x}]\n"), 0o600); err != nil {
-		t.Fatal(err)
+	s := servertest.Start(t, change...)
+	for _, user := range []users.User{{UserName: "alice", Active: users.Yes}, {UserName: "bob", Active: users.No}} {
+		if _, err := s.Users("default").Create(t.Context(), user); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return dir
+	return s
 }
 
 // TestBearer: who signs, who brings it and who it is about, in every combination.
 func TestBearer(t *testing.T) {
 	t.Parallel()
-	s := servertest.StartIn(t, withUsers(t), func(c *server.Config) { c.Realms["default"].Subject = "service-account-{client_id}" })
+	s := startWithAlice(t, func(c *server.Config) { c.Realms["default"].Subject = "service-account-{client_id}" })
 	chain(t, s)
 	signer, shop := s.TPP("signer", wide), s.TPP("shop", servertest.Exchanging, wide)
 	bank := s.MTLS + "/bank"
@@ -77,7 +79,7 @@ func TestBearer(t *testing.T) {
 // invalid_grant (RFC 7521 section 4.1.1), and nothing is spent.
 func TestBearerRefuses(t *testing.T) {
 	t.Parallel()
-	s := servertest.StartIn(t, withUsers(t))
+	s := startWithAlice(t)
 	chain(t, s)
 	signer, shop := s.TPP("signer", wide), s.TPP("shop", servertest.Exchanging, wide)
 	s.TPP("keyless", servertest.Under("oauth2"), func(m *registration.Metadata) {
@@ -110,6 +112,8 @@ func TestBearerRefuses(t *testing.T) {
 		"iss a number":     made(headerOf(signer), good("iss", 5)),
 		"no sub":           made(headerOf(signer), good("sub", nil)),
 		"unknown sub":      made(headerOf(signer), good("sub", "mallory")),
+		"inactive sub":     made(headerOf(signer), good("sub", "bob")),
+		"sub in capitals":  made(headerOf(signer), good("sub", "ALICE")),
 		"another client":   made(headerOf(signer), good("sub", "shop")),
 		"long sub":         made(headerOf(signer), good("sub", strings.Repeat("a", 256))),
 		"as itself, JWT":   made(headerOf(signer), good("sub", "signer")),

@@ -20,6 +20,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/token/revocation",
 		"jwks_uri":               "/jwks",
 		"bank":                   "/bank",
+		"scim":                   "/scim/v2",
 	},
 	// The same below the realm's own path.
 	"realm": {
@@ -29,6 +30,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/realms/{realm}/token/revocation",
 		"jwks_uri":               "/realms/{realm}/jwks",
 		"bank":                   "/realms/{realm}/bank",
+		"scim":                   "/realms/{realm}/scim/v2",
 	},
 	"keycloak": keycloak(""),
 	// CERN's: Keycloak below /auth, and the API Access endpoint beside its token
@@ -44,6 +46,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/t/{realm}/oauth2/revoke",
 		"jwks_uri":               "/t/{realm}/oauth2/jwks",
 		"bank":                   "/t/{realm}/bank",
+		"scim":                   "/t/{realm}/scim2",
 	},
 	// Aidbox has no realm in its paths, so one realm of a server can have it.
 	"aidbox": {
@@ -53,6 +56,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/auth/revoke",
 		"jwks_uri":               "/{realm}/.well-known/jwks.json",
 		"bank":                   "/{realm}/bank",
+		"scim":                   "/{realm}/scim/v2",
 	},
 }
 
@@ -67,6 +71,7 @@ func keycloak(base string) endpoint.Layout {
 		"revocation_endpoint":    protocol + "/revoke",
 		"jwks_uri":               protocol + "/certs",
 		"bank":                   realm + "/bank",
+		"scim":                   realm + "/scim/v2",
 	}
 }
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/fapid/fapid/server"
@@ -17,12 +18,12 @@ func TestLayouts(t *testing.T) {
 		}
 		config.Layouts = map[string]server.Layout{"mine": {Base: "realm", Paths: map[string]string{"token_endpoint": "/my/{realm}/token"}}}
 	})
-	for layout, at := range map[string]struct{ issuer, token, further string }{
-		"keycloak": {"/realms/in-keycloak", "/realms/in-keycloak/protocol/openid-connect/token", ""},
-		"cern":     {"/auth/realms/in-cern", "/auth/realms/in-cern/protocol/openid-connect/token", "/auth/realms/in-cern/api-access/token"},
-		"asgardeo": {"/t/in-asgardeo/oauth2/token", "/t/in-asgardeo/oauth2/token", ""},
-		"aidbox":   {"/in-aidbox", "/auth/token", ""},
-		"mine":     {"/realms/in-mine", "/my/in-mine/token", ""},
+	for layout, at := range map[string]struct{ issuer, token, further, scim string }{
+		"keycloak": {"/realms/in-keycloak", "/realms/in-keycloak/protocol/openid-connect/token", "", "/realms/in-keycloak/scim/v2"},
+		"cern":     {"/auth/realms/in-cern", "/auth/realms/in-cern/protocol/openid-connect/token", "/auth/realms/in-cern/api-access/token", "/auth/realms/in-cern/scim/v2"},
+		"asgardeo": {"/t/in-asgardeo/oauth2/token", "/t/in-asgardeo/oauth2/token", "", "/t/in-asgardeo/scim2"},
+		"aidbox":   {"/in-aidbox", "/auth/token", "", "/in-aidbox/scim/v2"},
+		"mine":     {"/realms/in-mine", "/my/in-mine/token", "", "/realms/in-mine/scim/v2"},
 	} {
 		tpp := s.TPPIn("in-"+layout, "tpp")
 		if got := tpp.Provider.Issuer; got != s.Issuer+at.issuer {
@@ -34,10 +35,14 @@ func TestLayouts(t *testing.T) {
 		if got := claims(t, tpp.Token())["iss"]; got != s.Issuer+at.issuer {
 			t.Errorf("%s: iss %v", layout, got)
 		}
+		answer := s.Do(tpp.HTTP, http.MethodGet, s.MTLS+at.scim+"/ResourceTypes/User", nil, "")
+		if answer.Status != http.StatusOK || !strings.Contains(answer.Body, `"location":"`+s.MTLS+at.scim+`/ResourceTypes/User"`) {
+			t.Errorf("%s: %s: %s", layout, at.scim, answer)
+		}
 		if at.further == "" {
 			continue
 		}
-		answer := s.Do(tpp.HTTP, http.MethodPost, s.MTLS+at.further, servertest.Form, "grant_type=client_credentials&client_id=tpp")
+		answer = s.Do(tpp.HTTP, http.MethodPost, s.MTLS+at.further, servertest.Form, "grant_type=client_credentials&client_id=tpp")
 		if answer.Status != http.StatusOK {
 			t.Errorf("%s: %s: %s", layout, at.further, answer)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/fapid/fapid/server/binding"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
+	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
 )
 
@@ -32,6 +33,7 @@ type realm struct {
 
 	clients *registration.Registry
 	apis    *registration.APIs
+	users   *users.Users
 	keys    *token.Keyring
 	issuer  *token.Issuer
 	binder  *binding.Binder
@@ -119,6 +121,7 @@ func (r *realm) openKeys(ctx context.Context, s *Server, sealer *store.Sealer) (
 	return err
 }
 
+// openClients reads who there is: clients, their APIs, users.
 func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer) (err error) {
 	roots, err := r.fetchRoots(s)
 	if err != nil {
@@ -144,7 +147,10 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 	for id, reason := range r.clients.Refused() {
 		s.options.Log.Warn("a stored client is not served: the rules in force refuse it", "realm", r.name, "client_id", id, "error", reason.Error())
 	}
-	r.apis, err = registration.OpenAPIs(ctx, r.name, s.store, r.now)
+	if r.apis, err = registration.OpenAPIs(ctx, r.name, s.store, r.now); err != nil {
+		return err
+	}
+	r.users, err = users.Open(ctx, r.name, s.store, r.now)
 	return err
 }
 
@@ -191,7 +197,7 @@ func (r *realm) fetchRoots(s *Server) (*x509.CertPool, error) {
 func (r *realm) operated() admin.Realm {
 	return admin.Realm{
 		Name: r.name, Issuer: r.config.Issuer, Sandbox: r.config.Sandbox,
-		Clients: r.clients, Keys: r.keys, Sessions: r.sessions, Discovery: r.site.Discovery,
+		Clients: r.clients, Users: r.users, Keys: r.keys, Sessions: r.sessions, Discovery: r.site.Discovery,
 	}
 }
 

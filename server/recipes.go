@@ -54,13 +54,14 @@ func (s *Server) Layouts() []string {
 }
 
 // LayoutRecipes are the curl lines for a realm with the paths of another server:
-// host and port are all that a client of that server has to change.
-func (s *Server) LayoutRecipes(layout string) []Recipe {
+// host and port are all that a client of that server has to change. fapid is how
+// this program is called.
+func (s *Server) LayoutRecipes(layout, fapid string) []Recipe {
 	of, ok := layoutRecipes[layout]
 	if !ok || s.realms[of.realm] == nil {
 		return nil
 	}
-	values := strings.NewReplacer("CURL", "curl --cacert "+s.show("ca.pem"), "HOST", s.config.Listeners.Standard.URL)
+	values := strings.NewReplacer("CURL", "curl --cacert "+s.show("ca.pem"), "HOST", s.config.Listeners.Standard.URL, "TOKEN", fapid+" token", "DIR", s.dirFlag())
 	recipes := make([]Recipe, len(of.recipes))
 	for i, recipe := range of.recipes {
 		recipes[i] = Recipe{recipe.Title, values.Replace(recipe.Command)}
@@ -68,8 +69,8 @@ func (s *Server) LayoutRecipes(layout string) []Recipe {
 	return recipes
 }
 
-// layoutRecipes are the lines of other servers' documentation. CURL and HOST are
-// filled in.
+// layoutRecipes are the lines of other servers' documentation. CURL, HOST, TOKEN
+// and DIR are filled in.
 var layoutRecipes = map[string]struct {
 	realm   string
 	recipes []Recipe
@@ -82,6 +83,7 @@ var layoutRecipes = map[string]struct {
 	}},
 	"asgardeo": {"myorg", []Recipe{
 		{"Asgardeo: a token, Basic authentication, a scope", "CURL -X POST HOST/t/myorg/oauth2/token -u my-app:my-app-secret -d grant_type=client_credentials -d scope=internal_user_mgt_list"},
+		{"Asgardeo: the users of the organization, by SCIM 2.0", `CURL -X GET HOST/t/myorg/scim2/Users -H "accept: application/scim+json" -H "Authorization: Bearer $(TOKEN my-app --scope internal_user_mgt_listDIR)"`},
 	}},
 	"aidbox": {"aidbox", []Recipe{
 		{"Aidbox: a token, Basic authentication", "CURL -X POST HOST/auth/token -u aidbox-client:verysecret -d grant_type=client_credentials"},

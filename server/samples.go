@@ -4,6 +4,7 @@ import (
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server/users"
 )
 
 // sampleRealms are the realms of a fresh sandbox: the default one explains its
@@ -23,8 +24,9 @@ func sampleRealms() map[string]*Realm {
 		"strict":  {Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"}},
 		"myrealm": plain("keycloak", "openid", "accounts"),
 		"cern":    cern,
-		"myorg":   plain("asgardeo", "openid", "accounts", "internal_user_mgt_list"),
-		"aidbox":  plain("aidbox", "openid", "accounts"),
+		"myorg": plain("asgardeo", "openid", "accounts",
+			"internal_user_mgt_list", "internal_user_mgt_view", "internal_user_mgt_create", "internal_user_mgt_update", "internal_user_mgt_delete"),
+		"aidbox": plain("aidbox", "openid", "accounts"),
 	}
 }
 
@@ -40,6 +42,7 @@ type sample struct {
 	bound           bool  // to its certificate
 	dpop            bool  // to its DPoP key
 	exchange        bool  // may be given the tokens and the word of others
+	opaque          bool  // its access tokens
 	lifetime        int64 // of access tokens in seconds; 0 for the policy's
 }
 
@@ -58,7 +61,7 @@ var samples = []sample{
 
 	{realm: "myrealm", id: "myclient", name: "Client of a Keycloak-style realm", policy: "oauth2", method: oauth.AuthSecretPost, secret: "myclientsecret", lifetime: 60},
 	{realm: "cern", id: "my-client-id", name: "Application with CERN API Access", policy: "oauth2", method: oauth.AuthSecretPost, secret: "my-client-secret"},
-	{realm: "myorg", id: "my-app", name: "Application of an Asgardeo organization", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "my-app-secret"},
+	{realm: "myorg", id: "my-app", name: "Application of an Asgardeo organization", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "my-app-secret", opaque: true},
 	{realm: "aidbox", id: "aidbox-client", name: "Client of an Aidbox", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "verysecret"},
 }
 
@@ -75,4 +78,30 @@ var sampleAPIs = map[string][]registration.API{
 		ID: "target-client-id", Name: "An API whose owner gave the application roles", Roles: []string{"reader", "editor"},
 		Clients: map[string]registration.Access{"my-client-id": {Roles: []string{"reader"}}},
 	}},
+}
+
+// sampleUsers are the people of a fresh sandbox, in each of its realms. Each has
+// the user name for a password.
+func sampleUsers() []users.User {
+	person := func(userName, given string, accounts ...users.Account) users.User {
+		return users.User{
+			UserName: userName, Password: registration.Secret(userName), Active: users.Yes, DisplayName: given + " Example",
+			Name:     users.Name{Formatted: given + " Example", GivenName: given, FamilyName: "Example"},
+			Emails:   []users.Value{{Value: userName + "@example.com", Type: "home", Primary: users.Yes}},
+			Accounts: accounts,
+		}
+	}
+	return []users.User{
+		person("alice", "Alice",
+			users.Account{ID: "10001", Currency: "GBP", Kind: "CurrentAccount", Nickname: "Household", IBAN: "GB33BUKB20201555555555", Balance: "1230.00",
+				Transactions: []users.Transaction{
+					{ID: "t-1", Date: "2026-01-05T09:12:00Z", Amount: "1500.00", Credit: users.Yes, Text: "Salary"},
+					{ID: "t-2", Date: "2026-01-07T17:40:00Z", Amount: "270.00", Text: "Rent share"},
+				}},
+			users.Account{ID: "10002", Currency: "GBP", Kind: "Savings", Nickname: "Holidays", IBAN: "GB94BARC10201530093459", Balance: "4105.50"},
+		),
+		person("bob", "Bob",
+			users.Account{ID: "20001", Currency: "EUR", Kind: "CurrentAccount", Nickname: "Everyday", IBAN: "DE89370400440532013000", Balance: "87.13"},
+		),
+	}
 }

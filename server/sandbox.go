@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,7 +22,12 @@ import (
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/participant"
+	"github.com/fapid/fapid/server/users"
+	"github.com/fapid/fapid/store"
 )
+
+// Loopback is this machine: where a tester's own jwks_uri may be.
+var Loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 // Doors are the listeners as the command line of `fapid dev` has them.
 type Doors struct {
@@ -144,9 +150,6 @@ func OpenSandbox(ctx context.Context, config Config, fapid string, options Optio
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := writeUsers(filepath.Join(config.Dir, "users.yaml")); err != nil {
-		return nil, err
-	}
 	s, err := Open(ctx, config, options)
 	if err != nil {
 		return nil, err
@@ -171,7 +174,7 @@ func (s *Server) furnishAll(ctx context.Context, fapid string) error {
 		})
 	}
 	making.Wait()
-	return errors.Join(append(failures, s.furnishAPIs(ctx))...)
+	return errors.Join(append(failures, s.furnishAPIs(ctx), s.furnishUsers(ctx))...)
 }
 
 // furnishAPIs registers the sample APIs that are missing.
@@ -193,6 +196,33 @@ func (s *Server) furnishAPIs(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// furnishUsers gives every realm the sample users.
+func (s *Server) furnishUsers(ctx context.Context) error {
+	for name, realm := range s.realms {
+		for _, user := range sampleUsers() {
+			if err := s.furnishUser(ctx, realm, user); err != nil {
+				return fmt.Errorf("sample user %s of realm %s: %w", user.UserName, name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// furnishUser gives a realm a sample user once: one that was deleted stays away.
+func (s *Server) furnishUser(ctx context.Context, realm *realm, user users.User) error {
+	given := store.Table[time.Time]{Store: s.store, Name: realm.name + "/sample-user", Now: realm.now}
+	there, err := given.Has(ctx, user.UserName)
+	if err != nil || there {
+		return err
+	}
+	if _, known := realm.users.ByUserName(user.UserName); !known {
+		if _, err := realm.users.Create(ctx, user); err != nil {
+			return err
+		}
+	}
+	return given.Put(ctx, user.UserName, realm.now(), time.Time{})
 }
 
 func (s *Server) furnish(ctx context.Context, sample sample) error {
@@ -236,6 +266,9 @@ func (s *Server) make(ctx context.Context, sample sample) (*participant.Particip
 		CertificateBoundTokens: sample.bound, DPoPBoundTokens: sample.dpop,
 		AccessTokenSignedResponseAlg: sample.alg, AccessTokenExpiration: sample.lifetime,
 	}}
+	if sample.opaque {
+		p.Metadata.AccessTokenFormat = oauth.FormatOpaque
+	}
 	if sample.secret != "" {
 		return p, nil
 	}

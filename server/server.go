@@ -29,9 +29,9 @@ import (
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/admin"
-	"github.com/fapid/fapid/server/bank"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
+	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
 )
 
@@ -40,7 +40,6 @@ type Server struct {
 	config  Config
 	options Options
 	order   []string // realm names, the default realm first
-	users   []bank.User
 
 	store   *store.Bolt
 	master  [32]byte         // what secrets in the store are sealed under
@@ -125,9 +124,6 @@ func Open(ctx context.Context, config Config, options Options) (_ *Server, err e
 		return nil, err
 	}
 	s.metrics.WatchCertificates(options.Now, s.certificateEnds)
-	if s.users, err = readUsers(s.path("users.yaml")); err != nil {
-		return nil, err
-	}
 	return s, s.openRealms(ctx)
 }
 
@@ -242,6 +238,14 @@ func (s *Server) Clients(realm string) *registration.Registry {
 func (s *Server) APIs(realm string) *registration.APIs {
 	if r, ok := s.realms[realm]; ok {
 		return r.apis
+	}
+	return nil
+}
+
+// Users are the test users of a realm, nil for an unknown one.
+func (s *Server) Users(realm string) *users.Users {
+	if r, ok := s.realms[realm]; ok {
+		return r.users
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func runDev(command *cobra.Command, flags devFlags) error {
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	lines, err := flags.layoutRecipes(s)
+	lines, err := flags.layoutRecipes(s, here)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (f devFlags) doors(command *cobra.Command) server.Doors {
 }
 
 // layoutRecipes are the lines of the layouts that --layout names.
-func (f devFlags) layoutRecipes(s *server.Server) ([]server.Recipe, error) {
+func (f devFlags) layoutRecipes(s *server.Server, fapid string) ([]server.Recipe, error) {
 	if f.layout == "" {
 		return nil, nil
 	}
@@ -133,7 +133,7 @@ func (f devFlags) layoutRecipes(s *server.Server) ([]server.Recipe, error) {
 	}
 	var recipes []server.Recipe
 	for _, layout := range layouts {
-		found := s.LayoutRecipes(layout)
+		found := s.LayoutRecipes(layout, fapid)
 		if found == nil {
 			return nil, fmt.Errorf("there is no sample realm with layout %q; there are %s, or all", layout, strings.Join(s.Layouts(), ", "))
 		}

@@ -6,12 +6,14 @@ package admin
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
+	"github.com/fapid/fapid/server/users"
 )
 
 // Operator serves the operator's listener for all realms of a server.
@@ -47,6 +49,7 @@ type Realm struct {
 	Issuer    string
 	Sandbox   bool
 	Clients   *registration.Registry
+	Users     *users.Users
 	Keys      *token.Keyring
 	Sessions  *token.Sessions
 	Discovery func() []byte
@@ -70,7 +73,7 @@ type route struct {
 	serve  endpoint.Handler
 }
 
-// routes is the whole API. What is missing from it is not served; what access a
+// routes is the whole API, with userRoutes. What is missing from it is not served; what access a
 // route needs is said here and nowhere else.
 func (o *Operator) routes() []route {
 	return []route{
@@ -109,7 +112,7 @@ func (o *Operator) routes() []route {
 
 // Install opens the operator's routes on a site of their own.
 func (o *Operator) Install(site *endpoint.Site) {
-	for _, route := range o.routes() {
+	for _, route := range slices.Concat(o.routes(), o.userRoutes()) {
 		site.Open(endpoint.Route{
 			Path:    route.path,
 			Label:   route.label,

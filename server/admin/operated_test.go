@@ -21,6 +21,7 @@ import (
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
+	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
 )
 
@@ -66,6 +67,10 @@ func newOperated(t *testing.T) *operated {
 	if err != nil {
 		t.Fatal(err)
 	}
+	people, err := users.Open(ctx, "default", db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ca, err := certs.Create(ctx, certs.Config{Dir: filepath.Join(t.TempDir(), "ca"), Store: db}, "Test")
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +79,7 @@ func newOperated(t *testing.T) *operated {
 	o.Operator = &Operator{
 		Version: "v1.2.3", Started: time.Now().Add(-time.Hour), Now: time.Now,
 		Realms: []Realm{{
-			Name: "default", Issuer: "https://as.example", Sandbox: true, Clients: clients, Keys: keys,
+			Name: "default", Issuer: "https://as.example", Sandbox: true, Clients: clients, Users: people, Keys: keys,
 			Sessions:  token.NewSessions("default", db, sealer, time.Now),
 			Discovery: func() []byte { return []byte(discovery) },
 		}},

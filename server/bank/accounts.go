@@ -1,64 +1,10 @@
 package bank
 
 import (
-	"fmt"
-
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/users"
 )
-
-// User is a person of the sandbox: a login, and accounts at the bank.
-type User struct {
-	Username string    `json:"username"`
-	Password string    `json:"password"`
-	Name     string    `json:"name"`
-	Email    string    `json:"email"`
-	Accounts []Account `json:"accounts"`
-}
-
-// Account is an account of a user. Amounts are decimal strings, as in the UK
-// Account and Transaction API, whose shapes the bank follows.
-type Account struct {
-	ID           string        `json:"account_id"`
-	Currency     string        `json:"currency"` // ISO 4217
-	Kind         string        `json:"kind"`     // CurrentAccount, Savings
-	Nickname     string        `json:"nickname"`
-	IBAN         string        `json:"iban"`
-	Balance      string        `json:"balance"`
-	Transactions []Transaction `json:"transactions,omitempty"`
-}
-
-// Transaction is one booked movement, credit or debit.
-type Transaction struct {
-	ID     string `json:"transaction_id"`
-	Date   string `json:"date"` // RFC 3339
-	Amount string `json:"amount"`
-	Credit bool   `json:"credit,omitempty"`
-	Text   string `json:"text"`
-}
-
-// SampleUsers are the people of a fresh sandbox.
-func SampleUsers() []User {
-	return []User{
-		{
-			Username: "alice", Password: "alice", Name: "Alice Example", Email: "alice@example.com",
-			Accounts: []Account{
-				{ID: "10001", Currency: "GBP", Kind: "CurrentAccount", Nickname: "Household", IBAN: "GB33BUKB20201555555555", Balance: "1230.00",
-					Transactions: []Transaction{
-						{ID: "t-1", Date: "2026-01-05T09:12:00Z", Amount: "1500.00", Credit: true, Text: "Salary"},
-						{ID: "t-2", Date: "2026-01-07T17:40:00Z", Amount: "270.00", Text: "Rent share"},
-					}},
-				{ID: "10002", Currency: "GBP", Kind: "Savings", Nickname: "Holidays", IBAN: "GB94BARC10201530093459", Balance: "4105.50"},
-			},
-		},
-		{
-			Username: "bob", Password: "bob", Name: "Bob Example", Email: "bob@example.com",
-			Accounts: []Account{
-				{ID: "20001", Currency: "EUR", Kind: "CurrentAccount", Nickname: "Everyday", IBAN: "DE89370400440532013000", Balance: "87.13"},
-			},
-		},
-	}
-}
 
 // envelope is the frame of every answer.
 type envelope struct {
@@ -99,10 +45,10 @@ type amount struct {
 	Currency string `json:"Currency"`
 }
 
-func view(owner User, account Account) accountView {
+func view(owner *users.User, account users.Account) accountView {
 	return accountView{
 		AccountID: account.ID, Currency: account.Currency, AccountType: "Personal", SubType: account.Kind, Nickname: account.Nickname,
-		Account: []identifier{{Scheme: "UK.OBIE.IBAN", ID: account.IBAN, Name: owner.Name}},
+		Account: []identifier{{Scheme: "UK.OBIE.IBAN", ID: account.IBAN, Name: owner.FullName()}},
 	}
 }
 
@@ -110,7 +56,7 @@ func view(owner User, account Account) accountView {
 // has no user to narrow it to.
 func (b *Bank) accounts(r *endpoint.Request) (any, error) {
 	list := []accountView{}
-	for _, user := range b.Users {
+	for _, user := range b.Users.List() {
 		for _, account := range user.Accounts {
 			list = append(list, view(user, account))
 		}
@@ -118,15 +64,16 @@ func (b *Bank) accounts(r *endpoint.Request) (any, error) {
 	return frame(r, map[string]any{"Account": list}), nil
 }
 
-func (b *Bank) find(r *endpoint.Request) (User, Account, error) {
-	for _, user := range b.Users {
+func (b *Bank) find(r *endpoint.Request) (*users.User, users.Account, error) {
+	id := r.Path["AccountId"]
+	if user, ok := b.Users.ByAccount(id); ok {
 		for _, account := range user.Accounts {
-			if account.ID == r.Path["AccountId"] {
+			if account.ID == id {
 				return user, account, nil
 			}
 		}
 	}
-	return User{}, Account{}, oauth.NotFound("there is no such account")
+	return nil, users.Account{}, oauth.NotFound("there is no such account")
 }
 
 func (b *Bank) account(r *endpoint.Request) (any, error) {
@@ -157,7 +104,7 @@ func (b *Bank) transactions(r *endpoint.Request) (any, error) {
 	list := []map[string]any{}
 	for _, transaction := range account.Transactions {
 		indicator := "Debit"
-		if transaction.Credit {
+		if transaction.Credit == users.Yes {
 			indicator = "Credit"
 		}
 		list = append(list, map[string]any{
@@ -167,22 +114,4 @@ func (b *Bank) transactions(r *endpoint.Request) (any, error) {
 		})
 	}
 	return frame(r, map[string]any{"Transaction": list}), nil
-}
-
-// Check refuses users that the bank or a login could not tell apart.
-func Check(users []User) error {
-	names, accounts := map[string]bool{}, map[string]bool{}
-	for _, user := range users {
-		if user.Username == "" || names[user.Username] {
-			return fmt.Errorf("username %q is empty or used twice", user.Username)
-		}
-		names[user.Username] = true
-		for _, account := range user.Accounts {
-			if account.ID == "" || accounts[account.ID] {
-				return fmt.Errorf("account_id %q of %s is empty or used twice", account.ID, user.Username)
-			}
-			accounts[account.ID] = true
-		}
-	}
-	return nil
 }

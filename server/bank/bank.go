@@ -5,18 +5,18 @@ package bank
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
 	"net/http"
 
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/users"
 )
 
 // Bank serves one realm's bank.
 type Bank struct {
 	Guard *endpoint.Guard
 	// Users own the accounts.
-	Users []User
+	Users *users.Users
 }
 
 // Install opens the bank on both listeners; a token that is bound to a
@@ -57,10 +57,7 @@ func interactionID(r *endpoint.Request) string {
 	if given := r.Header.Get("X-Fapi-Interaction-Id"); isUUID(given) {
 		return given
 	}
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+	return oauth.NewUUID()
 }
 
 func isUUID(text string) bool {

@@ -5,6 +5,7 @@ package endpoint
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -63,9 +64,9 @@ func (r *Request) Sender() *binding.Sender {
 type Answer struct {
 	Status int         // 0 means 200
 	Header http.Header // added to the answer's headers
-	JSON   any         // written as application/json, unless Body is set
+	JSON   any         // written as JSON, unless Body is set
 	Body   []byte
-	Type   string // media type of Body
+	Type   string // media type; empty is application/json for JSON
 }
 
 // Handler serves one route. An error that is no [oauth.Error] is a server_error.
@@ -136,5 +137,5 @@ func (a *Answer) encode() ([]byte, string, error) {
 		return a.Body, a.Type, nil
 	}
 	body, err := json.Marshal(a.JSON)
-	return body, jsonType, err
+	return body, cmp.Or(a.Type, jsonType), err
 }

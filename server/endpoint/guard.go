@@ -43,10 +43,13 @@ func (g *Guard) admit(ctx context.Context, r *Request, scope string) (*token.Cla
 	if err != nil {
 		return nil, err
 	}
-	if !granted.Has(scope) {
-		r.Event.Fail("scope", scope, claims.Scope, "fetch a token with scope "+scope)
-		return nil, oauth.InsufficientScope("the access token lacks scope %s", scope)
+	for enough := range strings.FieldsSeq(scope) {
+		if granted.Has(enough) {
+			r.Event.Pass("scope", enough, claims.Scope)
+			return claims, nil
+		}
 	}
-	r.Event.Pass("scope", scope, claims.Scope)
-	return claims, nil
+	wanted := strings.ReplaceAll(scope, " ", " or ")
+	r.Event.Fail("scope", wanted, claims.Scope, "fetch a token with scope "+wanted)
+	return nil, oauth.InsufficientScope("the access token lacks scope %s", wanted)
 }

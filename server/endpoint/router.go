@@ -117,6 +117,7 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 		*route = candidate
 		return route.serve(r)
 	}
+	route.Refusal = at.routes[0].Refusal
 	return nil, oauth.MethodNotAllowed("%s is not served here; use %s", printableMethod(method), at.methods())
 }
 

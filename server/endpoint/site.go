@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fapid/fapid/oauth"
 )
 
 // Site is one realm's face: features open their routes on it and add their
@@ -56,16 +58,20 @@ type Route struct {
 	Aliased bool
 	// Form has the body read as parameters before Serve is called.
 	Form bool
-	// Guard protects the route: Serve is called with a token that has Scope, and
-	// refusals carry the challenges of RFC 6750 section 3 and RFC 9449 section 7.1.
+	// Guard protects the route: Serve is called with a token that has Scope, or one
+	// of several with spaces between, and refusals carry the challenges of RFC 6750
+	// section 3 and RFC 9449 section 7.1.
 	Guard *Guard
 	Scope string
 	// Bearer marks a route that checks a Bearer token of another kind by itself;
 	// its refusals carry a challenge, too.
 	Bearer bool
 	// Open marks public documents: they may be cached and read across origins.
-	Open  bool
-	Serve Handler
+	Open bool
+	// Refusal gives the body of a refusal where it is not that of RFC 6749 section
+	// 5.2; explanation is where the trace can be read, empty where nobody is told.
+	Refusal func(refusal oauth.Error, explanation string) *Answer
+	Serve   Handler
 }
 
 // Feature is a part of the protocol that installs itself on a realm's site.

@@ -96,7 +96,10 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 	if refusal.Status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", "1")
 	}
-	answer := Answer{JSON: problem}
+	answer := &Answer{JSON: problem}
+	if route.Refusal != nil {
+		answer = route.Refusal(refusal, problem.URI)
+	}
 	body, media, err := answer.encode()
 	if err != nil {
 		return []byte(`{"error":"server_error"}`), "application/json"
