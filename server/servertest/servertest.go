@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -249,22 +248,6 @@ func signingKeys() func(alg string) (crypto.Signer, error) {
 		}
 		return nil, nil // made fresh
 	}
-}
-
-// freePorts are ports nobody listens on now. They are held together, or the
-// system would give one out twice.
-func freePorts(t testing.TB, count int) []int {
-	t.Helper()
-	ports := make([]int, count)
-	for i := range ports {
-		listener, err := net.Listen("tcp", "localhost:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = listener.Close() }()
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
-	}
-	return ports
 }
 
 // TPP is a client that is registered with the server.
