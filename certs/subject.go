@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"encoding/asn1"
 	"net/mail"
 	"net/netip"
@@ -10,9 +9,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-
-	"golang.org/x/crypto/cryptobyte"
-	cryptobyteasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
@@ -137,7 +133,7 @@ func (s Subject) distinguishedName() ([]byte, mtls.Name, error) {
 	raw := s.Raw
 	if raw == nil {
 		var err error
-		if raw, err = encodeName(s.Name); err != nil {
+		if raw, err = s.Name.DER(); err != nil {
 			return nil, nil, oauth.InvalidRequest("subject cannot be encoded").Because("%w", err)
 		}
 	}
@@ -156,32 +152,6 @@ func (s Subject) distinguishedName() ([]byte, mtls.Name, error) {
 		}
 	}
 	return raw, name, nil
-}
-
-// encodeName writes the values exactly as the name holds them.
-func encodeName(name mtls.Name) ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddASN1(cryptobyteasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		for _, rdn := range name {
-			members := make([][]byte, len(rdn))
-			for i, a := range rdn {
-				var member cryptobyte.Builder
-				member.AddASN1(cryptobyteasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					b.AddASN1ObjectIdentifier(a.OID)
-					b.AddBytes(a.Raw.FullBytes)
-				})
-				encoded, err := member.Bytes()
-				if err != nil {
-					b.SetError(err)
-					return
-				}
-				members[i] = encoded
-			}
-			slices.SortFunc(members, bytes.Compare) // DER: X.690 section 11.6
-			b.AddASN1(cryptobyteasn1.SET, func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(members, nil)) })
-		}
-	})
-	return b.Bytes()
 }
 
 var hostName = regexp.MustCompile(`^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?$`)

@@ -35,7 +35,7 @@ func TestSubjectKeepsItsBytes(t *testing.T) {
 		if err != nil || got.OIDs() == "" || len(got) != len(name) {
 			t.Fatalf("%v %v", got, err)
 		}
-		if difference := mtls.CompareNames(name, got, mtls.OrderStrict); difference != nil {
+		if difference := mtls.CompareNames(name, got, mtls.MatchStrict); difference != nil {
 			t.Errorf("%+v", difference)
 		}
 		for i, rdn := range name {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fapid/fapid/mtls"
 )
 
 // loadText loads a configuration that is called fapid.yaml.
@@ -176,7 +178,6 @@ func TestLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	yes := true
 	want := Config{
 		Dir: "state",
 		Log: Log{Level: "debug"},
@@ -184,7 +185,7 @@ func TestLayers(t *testing.T) {
 			"open-banking": {Policy: "sandbox", Scopes: []string{"openid", "payments"}},
 			"other":        {Issuer: "https://localhost:8443/other"},
 		},
-		Policies: map[string]Policy{"mine": {Base: "oauth2", ClockSkew: Duration(20 * time.Second), AnyDNOrder: &yes}},
+		Policies: map[string]Policy{"mine": {Base: "oauth2", ClockSkew: Duration(20 * time.Second), DNMatching: mtls.MatchAnyOrder}},
 		Proxy:    &Proxy{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("10.0.0.2/32")}},
 	}
 	for path, name := range map[string]string{

@@ -18,6 +18,8 @@ type Spellings struct {
 	ShortNames string `json:"short_names"`
 	OIDs       string `json:"oids"`
 	Brazil     string `json:"brazil"`
+	OpenSSL    string `json:"openssl"` // `openssl x509 -subject`
+	Java       string `json:"java"`    // X500Principal.toString()
 }
 
 func spell(raw []byte) (Spellings, error) {
@@ -27,6 +29,7 @@ func spell(raw []byte) (Spellings, error) {
 	}
 	return Spellings{
 		RFC4514: name.String(), ShortNames: name.ShortNames(), OIDs: name.OIDs(), Brazil: name.Brazil(),
+		OpenSSL: name.OpenSSL(), Java: name.Java(),
 	}, nil
 }
 
@@ -104,7 +107,7 @@ func (d Description) registrations() []Registration {
 	list := []Registration{}
 	add := func(member string, values ...string) {
 		for _, value := range values {
-			if _, err := mtls.ParseRegistered(member, value, mtls.OrderStrict); err == nil {
+			if _, err := mtls.ParseRegistered(member, value, mtls.MatchStrict); err == nil {
 				list = append(list, Registration{member, value})
 			}
 		}

@@ -102,6 +102,7 @@ func (o *Operator) routes() []route {
 		{http.MethodGet, "/certificates/{serial}", "certificate", read, o.showCertificate},
 		{http.MethodPost, "/certificates/{serial}/renew", "certificate_renew", change, o.renewCertificate},
 		{http.MethodPost, "/certificates/{serial}/revoke", "certificate_revoke", change, o.revokeCertificate},
+		{http.MethodPost, "/dn/lint", "dn_lint", read, o.lintDN},
 		// Whoever verifies a certificate reads the CRL (RFC 5280 section 4.2.1.13).
 		{http.MethodGet, "/crl", "crl", public, o.crl},
 	}
