@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,8 @@ type Config struct {
 	// CRLURL is the CRL distribution point written into the certificates of
 	// profiles that carry one. Empty: none.
 	CRLURL string
+	// OCSPURL is the address of the OCSP responder, written into the same.
+	OCSPURL string
 }
 
 func (c Config) withDefaults() Config {
@@ -63,6 +66,10 @@ type Authority struct {
 	root    *x509.Certificate
 	issuing *x509.Certificate
 	engine  *softcas.SoftCAS
+	// key and keyBits are the issuing CA's: OCSP answers are signed with the one,
+	// and requests name it by a hash of the other.
+	key     crypto.Signer
+	keyBits []byte
 
 	records     store.Table[Record]
 	revocations store.Table[Revocation]
@@ -167,11 +174,20 @@ func Load(ctx context.Context, config Config) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load authority: %w", err)
 	}
+	var public struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(issuing.RawSubjectPublicKeyInfo, &public); err != nil {
+		return nil, fmt.Errorf("load authority: key of issuing.pem: %w", err)
+	}
 	a := &Authority{
 		config:      config,
 		root:        root,
 		issuing:     issuing,
 		engine:      engine,
+		key:         key,
+		keyBits:     public.Key.Bytes,
 		records:     store.Table[Record]{Store: config.Store, Name: config.Name + "/certificate", Now: config.Now},
 		revocations: store.Table[Revocation]{Store: config.Store, Name: config.Name + "/revoked", Now: config.Now},
 		numbers:     store.Table[crlNumber]{Store: config.Store, Name: config.Name + "/crl", Now: config.Now},
@@ -217,9 +233,11 @@ type leafTemplate struct {
 	KeyUsage              []string `json:"keyUsage"`
 	ExtKeyUsage           []string `json:"extKeyUsage,omitempty"`
 	CRLDistributionPoints []string `json:"crlDistributionPoints,omitempty"`
+	OCSPServer            []string `json:"ocspServer,omitempty"`
 	BasicConstraints      struct {
 		IsCA bool `json:"isCA"`
 	} `json:"basicConstraints"`
+	Extensions []templateExtension `json:"extensions,omitempty"`
 }
 
 // sign makes the certificate the template describes, for the public key.

@@ -22,7 +22,10 @@ import (
 	"github.com/fapid/fapid/testkeys"
 )
 
-const crlURL = "http://localhost:9000/ca.crl"
+const (
+	crlURL  = "http://localhost:9000/ca.crl"
+	ocspURL = "http://localhost:9000/ocsp"
+)
 
 // clock is a clock that tests move.
 type clock struct{ now time.Time }
@@ -46,7 +49,7 @@ func newSandbox(t testing.TB) sandbox {
 	}
 	t.Cleanup(func() { records.Close() })
 	s := sandbox{clock: newClock()}
-	s.config = certs.Config{Dir: filepath.Join(t.TempDir(), "ca"), Store: records, Now: s.clock.Now, CRLURL: crlURL}
+	s.config = certs.Config{Dir: filepath.Join(t.TempDir(), "ca"), Store: records, Now: s.clock.Now, CRLURL: crlURL, OCSPURL: ocspURL}
 	if s.Authority, err = certs.Create(t.Context(), s.config, "Test Sandbox"); err != nil {
 		t.Fatal(err)
 	}

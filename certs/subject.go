@@ -8,14 +8,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 )
 
-// Subject is everything a certificate says about its holder. The caller vouches
-// for it.
+// Subject is what the caller says of a certificate: everything about its holder,
+// for which the caller vouches, and when it ends.
 type Subject struct {
 	// Name is the distinguished name in certificate order (country first, as
 	// a rule); NewName builds one, mtls.ParseDN reads an RFC 4514 string.
@@ -29,7 +30,17 @@ type Subject struct {
 	IP    []netip.Addr // without zone
 	URI   []string     // absolute
 	Email []string     // bare addresses
+	// Others are names of types that only their OIDs name, as some profiles want.
+	Others []mtls.OtherName
 
+	// PSD2 is what the holder may do as a payment service provider, and whose word
+	// that is, for the profiles that state it. An empty NCAID is taken from the
+	// organizationIdentifier.
+	PSD2 *mtls.PSD2
+
+	// NotAfter is when the certificate ends, at the latest when its profile or the
+	// CA does; the zero time is as late as that.
+	NotAfter time.Time
 	// Owner labels the record with whom the certificate was issued to, such
 	// as a client_id. It is not in the certificate.
 	Owner string

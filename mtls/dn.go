@@ -242,7 +242,7 @@ func (p *dnParser) escape() (byte, error) {
 // its text values have.
 func parseType(s string) (asn1.ObjectIdentifier, int, error) {
 	if t, ok := typesByName[strings.ToLower(s)]; ok {
-		oid, err := parseOID(t.oid)
+		oid, err := ParseOID(t.oid)
 		return oid, t.tag, err
 	}
 	dotted := s
@@ -252,7 +252,7 @@ func parseType(s string) (asn1.ObjectIdentifier, int, error) {
 	if dotted == "" || dotted[0] < '0' || dotted[0] > '9' {
 		return nil, 0, fmt.Errorf("unknown attribute type %q; write its dotted OID", clip(s))
 	}
-	oid, err := parseOID(dotted)
+	oid, err := ParseOID(dotted)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -262,7 +262,8 @@ func parseType(s string) (asn1.ObjectIdentifier, int, error) {
 	return oid, asn1.TagUTF8String, nil
 }
 
-func parseOID(s string) (asn1.ObjectIdentifier, error) {
+// ParseOID reads a dotted object identifier.
+func ParseOID(s string) (asn1.ObjectIdentifier, error) {
 	bad := fmt.Errorf("%q is not an object identifier", clip(s))
 	parts := strings.Split(s, ".")
 	oid := make(asn1.ObjectIdentifier, len(parts))

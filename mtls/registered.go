@@ -147,6 +147,16 @@ func (r *Registered) Match(p *Presented) Finding {
 	return f
 }
 
+// Names reports whether the registered name is this subject or one of these
+// alternative names: a certificate with them would be the client's.
+func (r *Registered) Names(subject Name, dns, uri, email []string, ip []netip.Addr) bool {
+	if r.Kind == KindSubjectDN {
+		return CompareNames(r.name, subject, r.matching) == nil
+	}
+	_, named := r.find(&altNames{dns: dns, uri: uri, email: email, ip: ip})
+	return named
+}
+
 func (r *Registered) matchSubject(p *Presented, f Finding) Finding {
 	f.Presented = p.subjectText
 	difference := compareKeys(r.name, p.subject, r.keys, p.subjectKeys, r.matching.ordered())

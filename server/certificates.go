@@ -46,7 +46,8 @@ func (s *Server) openCertificates(ctx context.Context) error {
 func (s *Server) openCA(ctx context.Context) (err error) {
 	config := certs.Config{
 		Dir: s.path("ca"), Store: s.store, Now: s.options.Now,
-		CRLURL: s.config.Listeners.Standard.URL + "/crl",
+		CRLURL:  s.config.Listeners.Standard.URL + "/crl",
+		OCSPURL: s.config.Listeners.Standard.URL + "/ocsp",
 	}
 	if _, err := os.Stat(config.Dir); errors.Is(err, fs.ErrNotExist) {
 		if s.ca, err = certs.Create(ctx, config, caName); err != nil {
@@ -158,6 +159,19 @@ func (s *Server) keepServerCertificate(name string, issued *certs.Issued) (tls.C
 		return tls.Certificate{}, err
 	}
 	return tls.X509KeyPair(chain, key)
+}
+
+// clientsNamed are the clients of all realms that a certificate with these names
+// would authenticate.
+func (s *Server) clientsNamed(name mtls.Name, subject *certs.Subject) (ids []string) {
+	for _, r := range s.realms {
+		for _, client := range r.clients.List("", 1<<30) {
+			if client.Certificate != nil && client.Certificate.Names(name, subject.DNS, subject.URI, subject.Email, subject.IP) {
+				ids = append(ids, client.ID)
+			}
+		}
+	}
+	return ids
 }
 
 // certificateEnds are the certificates whose end somebody should be warned of.

@@ -37,8 +37,8 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&flow.JWKS{Keys: r.keys},
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: s.users},
 	}
-	if r.name == s.order[0] && s.ca != nil {
-		list = append(list, &flow.CRL{List: s.ca.CRL})
+	if r.name == s.order[0] {
+		list = append(list, s.revocations()...)
 	}
 	clients.Authenticator = &clientauth.Authenticator{
 		Clients:        r.clients,
@@ -50,6 +50,15 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		TokenEndpoints: r.tokenEndpoints(),
 	}
 	return list
+}
+
+// revocations is where the sandbox CA's certificates can be looked up; it is served
+// by the first realm and on the operator's listener, which is plain HTTP.
+func (s *Server) revocations() []endpoint.Feature {
+	if s.ca == nil {
+		return nil
+	}
+	return []endpoint.Feature{&flow.CRL{List: s.ca.CRL}, &flow.OCSP{Answer: s.ca.OCSP}}
 }
 
 // guard is for a protected resource of the realm.

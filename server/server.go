@@ -198,7 +198,7 @@ func (s *Server) forwarding() (*mtls.Forwarding, error) {
 func (s *Server) routeOperator() error {
 	operator := &admin.Operator{
 		Version: s.options.Version, Started: time.Now(), Now: s.options.Now,
-		CA: s.ca, Traces: s.traces, Metrics: s.metrics,
+		CA: s.ca, Named: s.clientsNamed, Traces: s.traces, Metrics: s.metrics,
 		KeyHash: sha256.Sum256([]byte(s.operatorKey)), Open: s.options.OpenOperator,
 		Ready: s.ready, Hosts: []string{"localhost", "127.0.0.1", "::1"},
 	}
@@ -206,7 +206,9 @@ func (s *Server) routeOperator() error {
 		operator.Realms = append(operator.Realms, s.realms[name].operated())
 	}
 	site := &endpoint.Site{StandardURL: s.config.Listeners.Admin.URL, Issuer: s.config.Listeners.Admin.URL, Now: s.options.Now}
-	operator.Install(site)
+	for _, feature := range append([]endpoint.Feature{operator}, s.revocations()...) {
+		feature.Install(site)
+	}
 	// The operator's own requests are kept apart: polling would push out the
 	// traces that a tester wants to see.
 	s.admin = &endpoint.Router{Listener: endpoint.Admin, AnyHost: true, Finished: s.observers, Traces: endpoint.NewTraces(keptOperations, keptOperations)}

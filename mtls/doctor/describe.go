@@ -51,25 +51,27 @@ type Registration struct {
 
 // Description is a certificate as a client registration needs it.
 type Description struct {
-	Subject     Spellings      `json:"subject"`
-	Issuer      Spellings      `json:"issuer"`
-	Serial      string         `json:"serial"` // hexadecimal
-	NotBefore   time.Time      `json:"not_before"`
-	NotAfter    time.Time      `json:"not_after"`
-	DaysLeft    int            `json:"days_left"` // negative after the end
-	Key         string         `json:"key"`
-	Signature   string         `json:"signature_algorithm"`
-	KeyUsage    []string       `json:"key_usage"`
-	ExtKeyUsage []string       `json:"ext_key_usage"`
-	AltNames    AltNames       `json:"subject_alt_names"`
-	CA          bool           `json:"ca"`
-	SelfSigned  bool           `json:"self_signed"`
-	Thumbprint  string         `json:"x5t#S256"`
-	Further     int            `json:"further_certificates"` // in the same file
-	Register    []Registration `json:"register"`             // one of these; a client has exactly one
-	Match       *Match         `json:"match,omitempty"`
+	Subject      Spellings          `json:"subject"`
+	Issuer       Spellings          `json:"issuer"`
+	Serial       string             `json:"serial"` // hexadecimal
+	NotBefore    time.Time          `json:"not_before"`
+	NotAfter     time.Time          `json:"not_after"`
+	DaysLeft     int                `json:"days_left"` // negative after the end
+	Key          string             `json:"key"`
+	Signature    string             `json:"signature_algorithm"`
+	KeyUsage     []string           `json:"key_usage"`
+	ExtKeyUsage  []string           `json:"ext_key_usage"`
+	AltNames     AltNames           `json:"subject_alt_names"`
+	QCStatements *mtls.QCStatements `json:"qc_statements,omitempty"`
+	CA           bool               `json:"ca"`
+	SelfSigned   bool               `json:"self_signed"`
+	Thumbprint   string             `json:"x5t#S256"`
+	Further      int                `json:"further_certificates"` // in the same file
+	Register     []Registration     `json:"register"`             // one of these; a client has exactly one
+	Match        *Match             `json:"match,omitempty"`
 
 	validity string
+	problem  string // of the QC statements
 }
 
 // Describe describes the first certificate of a chain at the time now.
@@ -96,6 +98,9 @@ func Describe(chain []*x509.Certificate, now time.Time) (Description, error) {
 	}
 	if d.AltNames, err = altNames(leaf); err != nil {
 		return Description{}, fmt.Errorf("subject alternative names: %w", err)
+	}
+	if d.QCStatements, err = mtls.ParseQCStatements(leaf); err != nil {
+		d.problem = err.Error()
 	}
 	d.Register = d.registrations()
 	return d, nil
@@ -141,11 +146,7 @@ func (n *AltNames) add(raw asn1.RawValue) {
 	value := string(raw.Bytes)
 	switch raw.Tag {
 	case 0:
-		var typ asn1.ObjectIdentifier
-		if _, err := asn1.Unmarshal(raw.Bytes, &typ); err != nil {
-			typ = nil
-		}
-		n.Other = append(n.Other, "otherName "+typ.String())
+		n.Other = append(n.Other, "otherName "+otherName(raw))
 	case 1:
 		n.Email = append(n.Email, value)
 	case 2:
@@ -164,6 +165,18 @@ func (n *AltNames) add(raw asn1.RawValue) {
 	default:
 		n.Other = append(n.Other, fmt.Sprintf("GeneralName with tag %d", raw.Tag))
 	}
+}
+
+// otherName prints the type of a name and, where it is a text, the name.
+func otherName(raw asn1.RawValue) string {
+	if name, ok := mtls.ParseOtherName(raw); ok {
+		return name.OID.String() + " = " + name.Value
+	}
+	var typ asn1.ObjectIdentifier
+	if _, err := asn1.Unmarshal(raw.Bytes, &typ); err != nil {
+		return ""
+	}
+	return typ.String()
 }
 
 func extKeyUsages(c *x509.Certificate) []string {

@@ -146,7 +146,7 @@ func TestDescribeOddCertificates(t *testing.T) {
 				asn1.RawValue{Class: 2, Tag: 4, IsCompound: true, Bytes: rawName(t, [][]attribute{{{"2.5.4.3", asn1.TagUTF8String, "x"}}})},
 				asn1.RawValue{Class: 2, Tag: 8, Bytes: []byte{42, 3}},
 			))
-		}), "SAN other             otherName 2.16.76.1.3.3\n                      directoryName CN=x\n                      GeneralName with tag 8\n"},
+		}), "SAN other             otherName 2.16.76.1.3.3 = x\n                      directoryName CN=x\n                      GeneralName with tag 8\n"},
 		"control characters": {ca.client(t, testkeys.P256(1), func(c *x509.Certificate) {
 			c.RawSubject = rawName(t, [][]attribute{{{"2.5.4.3", asn1.TagUTF8String, "a\x1b[31m\u202e\U000e0001"}}})
 		}), `"tls_client_auth_subject_dn": "CN=a\\1B[31m\u202e\udb40\udc01"`},

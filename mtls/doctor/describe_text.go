@@ -30,6 +30,12 @@ func (d Description) WriteText(w io.Writer) error {
 	t.row("SAN IP", d.AltNames.IP...)
 	t.row("SAN email", d.AltNames.Email...)
 	t.row("SAN other", d.AltNames.Other...)
+	for _, line := range d.QCStatements.Lines() {
+		t.row(line[0], line[1])
+	}
+	if d.problem != "" {
+		t.row("QC statements", d.problem)
+	}
 	t.row("x5t#S256", d.Thumbprint)
 	t.row("further certificates", fmt.Sprintf("%d in this file", d.Further))
 	switch {

@@ -191,21 +191,23 @@ func (r *Request) presents(certificate *mtls.Presented) {
 // not pay for every other route's pattern, the rest through mux. A path has one
 // spelling: whoever writes /%74oken or an escaped slash wants a proxy in front
 // to read another path than we do. The operator's listener has no proxy, and
-// client ids in its paths.
+// client ids in its paths; a route may also say that it does not mind.
 func (ro *Router) find(r *http.Request) (*served, map[string]string) {
-	if r.URL.RawPath != "" && ro.Listener != Admin {
-		return nil, nil
-	}
-	if at := ro.exact[r.URL.Path]; at != nil && !strings.Contains(r.URL.Path, "{") {
+	escaped := r.URL.RawPath != "" && ro.Listener != Admin
+	if at := ro.exact[r.URL.Path]; at != nil && !escaped && !strings.Contains(r.URL.Path, "{") {
 		return at, nil
 	}
 	var match mux.RouteMatch
 	if ro.mux.Match(r, &match) && match.MatchErr == nil {
-		if at, ok := match.Handler.(*served); ok {
+		if at, ok := match.Handler.(*served); ok && (!escaped || at.takesEscapes()) {
 			return at, match.Vars
 		}
 	}
 	return nil, nil
+}
+
+func (s *served) takesEscapes() bool {
+	return !slices.ContainsFunc(s.routes, func(route Route) bool { return !route.Escaped })
 }
 
 func (s *served) methods() string {
