@@ -248,7 +248,7 @@ func TestTrust(t *testing.T) {
 func TestIssueServer(t *testing.T) {
 	s := newSandbox(t)
 	hosts := []string{"localhost", "127.0.0.1", "::1", "Bank.Example"}
-	rsa, ecdsa, err := s.IssueServer(t.Context(), hosts)
+	rsa, ecdsa, err := s.IssueServer(t.Context(), hosts, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func TestIssueServer(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "a b", "exämple.test", "-x", "a..b", "*", "x\x00y", strings.Repeat("a", 64)} {
-		if _, _, err := s.IssueServer(t.Context(), []string{bad}); err == nil {
+		if _, _, err := s.IssueServer(t.Context(), []string{bad}, nil, nil); err == nil {
 			t.Errorf("host %q accepted", bad)
 		}
 	}

@@ -56,7 +56,7 @@ func exported(t *testing.T, s sandbox, files map[string][]byte) string {
 func TestOpenSSLReadsCertificates(t *testing.T) {
 	s := newSandbox(t)
 	issued := s.client(t, testkeys.RSA(1))
-	rsa, _, err := s.IssueServer(t.Context(), []string{"localhost", "127.0.0.1"})
+	rsa, _, err := s.IssueServer(t.Context(), []string{"localhost", "127.0.0.1"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

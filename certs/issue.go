@@ -63,20 +63,20 @@ func (a *Authority) Sign(ctx context.Context, p Profile, csr *x509.CertificateRe
 }
 
 // IssueServer makes two server certificates for the hosts, DNS names or IP
-// addresses: RSA-2048, which the TLS 1.2 suites of FAPI 1 need, and P-256,
-// which is cheaper.
-func (a *Authority) IssueServer(ctx context.Context, hosts []string) (rsa, ecdsa *Issued, err error) {
+// addresses: RSA, which the TLS 1.2 suites of FAPI 1 need, and ECDSA, which is
+// cheaper. They are for the keys given; nil has one made, RSA-2048 and P-256.
+func (a *Authority) IssueServer(ctx context.Context, hosts []string, rsaKey, ecdsaKey crypto.Signer) (rsa, ecdsa *Issued, err error) {
 	subject, err := serverSubject(hosts)
 	if err != nil {
 		return nil, nil, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		rsa, err = a.Issue(ctx, ProfileServer, subject, KeyRequest{Algorithm: RSA2048})
+		rsa, err = a.Issue(ctx, ProfileServer, subject, KeyRequest{Algorithm: RSA2048, Key: rsaKey})
 		return err
 	})
 	group.Go(func() (err error) {
-		ecdsa, err = a.Issue(ctx, ProfileServer, subject, KeyRequest{Algorithm: P256})
+		ecdsa, err = a.Issue(ctx, ProfileServer, subject, KeyRequest{Algorithm: P256, Key: ecdsaKey})
 		return err
 	})
 	if err := group.Wait(); err != nil {

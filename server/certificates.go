@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -88,7 +89,7 @@ func (s *Server) issueServerCertificates(ctx context.Context) error {
 	ecdsa, ecdsaErr := tls.LoadX509KeyPair(s.serverFile("ecdsa.pem"), s.serverFile("ecdsa.key"))
 	if rsaErr != nil || ecdsaErr != nil || !s.goodFor(rsa.Leaf) || !s.goodFor(ecdsa.Leaf) {
 		var err error
-		if rsa, ecdsa, err = s.newServerCertificates(ctx); err != nil {
+		if rsa, ecdsa, err = s.newServerCertificates(ctx, signer(rsa), signer(ecdsa)); err != nil {
 			return fmt.Errorf("server certificates: %w", err)
 		}
 	}
@@ -130,8 +131,16 @@ func (s *Server) goodFor(leaf *x509.Certificate) bool {
 	return true
 }
 
-func (s *Server) newServerCertificates(ctx context.Context) (rsa, ecdsa tls.Certificate, err error) {
-	issuedRSA, issuedECDSA, err := s.ca.IssueServer(ctx, s.hosts())
+// signer is the key of a certificate; nil for none.
+func signer(pair tls.Certificate) crypto.Signer {
+	key, _ := pair.PrivateKey.(crypto.Signer)
+	return key
+}
+
+// newServerCertificates issues them for the keys there are, so that whoever has
+// noted a key finds it again, and for new ones otherwise.
+func (s *Server) newServerCertificates(ctx context.Context, rsaKey, ecdsaKey crypto.Signer) (rsa, ecdsa tls.Certificate, err error) {
+	issuedRSA, issuedECDSA, err := s.ca.IssueServer(ctx, s.hosts(), rsaKey, ecdsaKey)
 	if err != nil {
 		return rsa, ecdsa, err
 	}
@@ -188,5 +197,5 @@ func (s *Server) certificateEnds() []admin.CertificateEnd {
 		add("ca", "root", s.ca.Root())
 		add("ca", "issuing", s.ca.Issuing())
 	}
-	return ends
+	return append(ends, s.endings.List()...)
 }

@@ -49,12 +49,17 @@ type Server struct {
 	realms  map[string]*realm
 	traces  *endpoint.Traces
 	metrics *admin.Metrics
+	endings *admin.Endings
 	// observers are told of every finished request.
 	observers []func(*oauth.Event)
 
 	standard, mtls, admin *endpoint.Router
 	operatorKey           string
 	draining              atomic.Bool // set when the server begins to end
+
+	// samplesDue is when the first certificate of a sample client is to be renewed;
+	// zero where there are no sample clients.
+	samplesDue time.Time
 }
 
 // Options are what a caller decides beside the configuration.
@@ -124,6 +129,7 @@ func Open(ctx context.Context, config Config, options Options) (_ *Server, err e
 	if err := s.openCertificates(ctx); err != nil {
 		return nil, err
 	}
+	s.endings = admin.NewEndings(options.Log, options.Now)
 	s.metrics.WatchCertificates(options.Now, s.certificateEnds)
 	if s.users, err = readUsers(s.path("users.yaml")); err != nil {
 		return nil, err
@@ -167,7 +173,7 @@ func (s *Server) openRealms(ctx context.Context) error {
 
 // route mounts the realms on the two listeners and the operator's site on its own.
 func (s *Server) route() error {
-	s.observers = []func(*oauth.Event){s.metrics.Observe, admin.LogObserver(s.options.Log)}
+	s.observers = []func(*oauth.Event){s.metrics.Observe, admin.LogObserver(s.options.Log), s.endings.Observe}
 	forwarding, err := s.forwarding()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -91,6 +92,7 @@ func (ro *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ro.finish(event)
 	}()
 	answer, err := ro.serve(request, &route)
+	request.announceEnd(w.Header())
 	ro.write(w, request, &route, answer, err)
 }
 
@@ -185,6 +187,24 @@ func (r *Request) presents(certificate *mtls.Presented) {
 	if certificate != nil {
 		r.Event.Certificate = certificate.Thumbprint
 	}
+}
+
+// endSoon is how long before its end a client certificate is announced.
+const endSoon = 30 * 24 * time.Hour
+
+// announceEnd tells a client how many seconds its certificate lasts still, when
+// that is not for long: certificates that end unnoticed stop whole sandboxes. One
+// that has ended is refused, with a reason.
+func (r *Request) announceEnd(header http.Header) {
+	if r.Certificate == nil || r.Site == nil || r.Listener != MTLS {
+		return
+	}
+	left := r.Certificate.Leaf.NotAfter.Sub(r.Site.Now())
+	if left <= 0 || left > endSoon {
+		return
+	}
+	header.Set("Fapid-Cert-Expires-In", strconv.FormatInt(int64(left/time.Second), 10))
+	r.Event.CertificateLeft = left
 }
 
 // find looks the path up: literal paths in a map, because the token path should
