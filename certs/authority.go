@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"sync"
 	"time"
@@ -155,20 +156,9 @@ func caTemplate(commonName string, pathLength int, now time.Time, lifetime time.
 // CA loads, so that its records can be read and its CRL served.
 func Load(ctx context.Context, config Config) (*Authority, error) {
 	config = config.withDefaults()
-	root, err := readCertificate(config.Dir, "root.pem")
+	root, issuing, key, err := ReadIssuing(config.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("load authority: %w", err)
-	}
-	issuing, err := readCertificate(config.Dir, "issuing.pem")
-	if err != nil {
-		return nil, fmt.Errorf("load authority: %w", err)
-	}
-	key, err := readKey(config.Dir, "issuing.key")
-	if err != nil {
-		return nil, fmt.Errorf("load authority: %w", err)
-	}
-	if err := belongTogether(root, issuing, key); err != nil {
-		return nil, fmt.Errorf("load authority from %s: %w", config.Dir, err)
 	}
 	engine, err := softcas.New(ctx, apiv1.Options{CertificateChain: []*x509.Certificate{issuing, root}, Signer: key})
 	if err != nil {
@@ -196,6 +186,34 @@ func Load(ctx context.Context, config Config) (*Authority, error) {
 		return nil, fmt.Errorf("load authority: %w", err)
 	}
 	return a, nil
+}
+
+// ReadIssuing reads the root, the issuing CA and its key from the folder of an
+// authority. It fails like [Load].
+func ReadIssuing(dir string) (root, issuing *x509.Certificate, key crypto.Signer, err error) {
+	if root, err = readCertificate(dir, "root.pem"); err != nil {
+		return nil, nil, nil, err
+	}
+	if issuing, err = readCertificate(dir, "issuing.pem"); err != nil {
+		return nil, nil, nil, err
+	}
+	if key, err = readKey(dir, "issuing.key"); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := belongTogether(root, issuing, key); err != nil {
+		return nil, nil, nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return root, issuing, key, nil
+}
+
+// ReadRootKey reads the root's key from the folder of an authority; nil where it is
+// kept elsewhere.
+func ReadRootKey(dir string) (crypto.Signer, error) {
+	key, err := readKey(dir, "root.key")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return key, err
 }
 
 func belongTogether(root, issuing *x509.Certificate, key crypto.Signer) error {
