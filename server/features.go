@@ -49,6 +49,9 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		Now:            r.now,
 		TokenEndpoints: r.tokenEndpoints(),
 	}
+	if r.foreign != nil {
+		clients.Authenticator.Verified = r.foreign.remember
+	}
 	return list
 }
 

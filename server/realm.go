@@ -42,6 +42,7 @@ type realm struct {
 	trust     atomic.Pointer[mtls.Trust]
 	ca        *certs.Authority // nil unless the realm trusts the sandbox CA
 	crls      []*certs.CRLFile
+	foreign   *foreign // nil without CRLs
 	caFiles   []string
 	caStamps  []time.Time
 	policies  map[string]*oauth.Policy
@@ -61,6 +62,12 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 	}
 	if err := r.openTrust(s); err != nil {
 		return nil, fmt.Errorf("realm %s: %w", name, err)
+	}
+	if len(r.crls) > 0 {
+		var err error
+		if r.foreign, err = openForeign(ctx, name, s.store, r.crls, r.now); err != nil {
+			return nil, err
+		}
 	}
 	sealer, err := store.NewSealer(s.master[:], name+"/secrets")
 	if err != nil {
@@ -282,10 +289,10 @@ func (r *realm) revoked(leaf, issuer *x509.Certificate) (mtls.Revocation, bool) 
 	return mtls.Revocation{}, false
 }
 
-// certificateRevoked reports whether our CA has revoked the certificate with
-// this x5t#S256.
+// certificateRevoked reports whether our CA or, as far as it has been seen here,
+// another one has revoked the certificate with this x5t#S256.
 func (r *realm) certificateRevoked(thumbprint string) bool {
-	return r.ca != nil && r.ca.RevokedThumbprint(thumbprint)
+	return r.ca != nil && r.ca.RevokedThumbprint(thumbprint) || r.foreign != nil && r.foreign.revoked(thumbprint)
 }
 
 // stamps are the files' modification times; a missing file has the zero time.
