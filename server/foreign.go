@@ -52,7 +52,7 @@ func openForeign(ctx context.Context, realm string, records store.Store, crls []
 		return len(f.known) < maxForeign, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("realm %s: certificates of other CAs: %w", realm, err)
+		return nil, fmt.Errorf("certificates of other CAs: %w", err)
 	}
 	return f, nil
 }

@@ -60,14 +60,8 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		}
 		r.policies[policy] = row
 	}
-	if err := r.openTrust(s); err != nil {
+	if err := r.openTrust(ctx, s); err != nil {
 		return nil, fmt.Errorf("realm %s: %w", name, err)
-	}
-	if len(r.crls) > 0 {
-		var err error
-		if r.foreign, err = openForeign(ctx, name, s.store, r.crls, r.now); err != nil {
-			return nil, err
-		}
 	}
 	sealer, err := store.NewSealer(s.master[:], name+"/secrets")
 	if err != nil {
@@ -205,7 +199,7 @@ func (r *realm) operated() admin.Realm {
 // openTrust reads the realm's CAs and CRLs. A file that is missing, empty or no
 // certificate stops the start: a realm that trusts nobody by accident, or
 // everybody, is not a realm.
-func (r *realm) openTrust(s *Server) error {
+func (r *realm) openTrust(ctx context.Context, s *Server) error {
 	if r.config.Trust.SandboxCA {
 		r.ca = s.ca
 	}
@@ -229,7 +223,10 @@ func (r *realm) openTrust(s *Server) error {
 		}
 		r.crls = append(r.crls, crl)
 	}
-	return nil
+	if len(r.crls) > 0 {
+		r.foreign, err = openForeign(ctx, r.name, s.store, r.crls, r.now)
+	}
+	return err
 }
 
 // buildTrust makes a new trust from the files as they are now.

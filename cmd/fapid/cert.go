@@ -23,7 +23,9 @@ func certCommand(open Opener) *cobra.Command {
 		Use:   "cert",
 		Short: "Issue, sign, renew, revoke and look up certificates of the sandbox CA",
 		Long: `Cert works with the CA that the server keeps. A revocation is in force for the
-very next request, also on connections that are open.
+very next request, also on connections that are open; CRL and OCSP, at /crl and /ocsp
+of the issuer's host and the operator's, say so at once. Whoever presents a
+certificate that ends within 30 days is told in Fapid-Cert-Expires-In, in seconds.
 
 Profiles of certificates, and the attributes a subject must have, in the order
 of the certificate; --subject is written the other way round:
