@@ -19,8 +19,8 @@ var floors = map[string]int{
 	"oauth": 0, "store": 0, "mtls": 0, "testkeys": 0,
 	"certs": 1, "registration": 1, "mtls/doctor": 1,
 	"server/token": 2, "server/binding": 2, "server/clientauth": 2, "server/participant": 2, "server/users": 2,
-	"server/endpoint": 3,
-	"server/flow":     4, "server/bank": 4, "server/scim": 4, "server/admin": 4,
+	"server/endpoint": 3, "server/drill": 3,
+	"server/flow": 4, "server/bank": 4, "server/scim": 4, "server/admin": 4,
 	"server":            5,
 	"server/servertest": 6, "cmd/fapid": 6,
 

@@ -6,9 +6,11 @@ import (
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"sync"
 	"time"
@@ -44,6 +46,8 @@ type Config struct {
 	// CRLURL is the CRL distribution point written into the certificates of
 	// profiles that carry one. Empty: none.
 	CRLURL string
+	// OCSPURL is the address of the OCSP responder, written into the same.
+	OCSPURL string
 }
 
 func (c Config) withDefaults() Config {
@@ -63,6 +67,10 @@ type Authority struct {
 	root    *x509.Certificate
 	issuing *x509.Certificate
 	engine  *softcas.SoftCAS
+	// key and keyBits are the issuing CA's: OCSP answers are signed with the one,
+	// and requests name it by a hash of the other.
+	key     crypto.Signer
+	keyBits []byte
 
 	records     store.Table[Record]
 	revocations store.Table[Revocation]
@@ -148,30 +156,28 @@ func caTemplate(commonName string, pathLength int, now time.Time, lifetime time.
 // CA loads, so that its records can be read and its CRL served.
 func Load(ctx context.Context, config Config) (*Authority, error) {
 	config = config.withDefaults()
-	root, err := readCertificate(config.Dir, "root.pem")
+	root, issuing, key, err := ReadIssuing(config.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("load authority: %w", err)
-	}
-	issuing, err := readCertificate(config.Dir, "issuing.pem")
-	if err != nil {
-		return nil, fmt.Errorf("load authority: %w", err)
-	}
-	key, err := readKey(config.Dir, "issuing.key")
-	if err != nil {
-		return nil, fmt.Errorf("load authority: %w", err)
-	}
-	if err := belongTogether(root, issuing, key); err != nil {
-		return nil, fmt.Errorf("load authority from %s: %w", config.Dir, err)
 	}
 	engine, err := softcas.New(ctx, apiv1.Options{CertificateChain: []*x509.Certificate{issuing, root}, Signer: key})
 	if err != nil {
 		return nil, fmt.Errorf("load authority: %w", err)
+	}
+	var public struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(issuing.RawSubjectPublicKeyInfo, &public); err != nil {
+		return nil, fmt.Errorf("load authority: key of issuing.pem: %w", err)
 	}
 	a := &Authority{
 		config:      config,
 		root:        root,
 		issuing:     issuing,
 		engine:      engine,
+		key:         key,
+		keyBits:     public.Key.Bytes,
 		records:     store.Table[Record]{Store: config.Store, Name: config.Name + "/certificate", Now: config.Now},
 		revocations: store.Table[Revocation]{Store: config.Store, Name: config.Name + "/revoked", Now: config.Now},
 		numbers:     store.Table[crlNumber]{Store: config.Store, Name: config.Name + "/crl", Now: config.Now},
@@ -180,6 +186,34 @@ func Load(ctx context.Context, config Config) (*Authority, error) {
 		return nil, fmt.Errorf("load authority: %w", err)
 	}
 	return a, nil
+}
+
+// ReadIssuing reads the root, the issuing CA and its key from the folder of an
+// authority. It fails like [Load].
+func ReadIssuing(dir string) (root, issuing *x509.Certificate, key crypto.Signer, err error) {
+	if root, err = readCertificate(dir, "root.pem"); err != nil {
+		return nil, nil, nil, err
+	}
+	if issuing, err = readCertificate(dir, "issuing.pem"); err != nil {
+		return nil, nil, nil, err
+	}
+	if key, err = readKey(dir, "issuing.key"); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := belongTogether(root, issuing, key); err != nil {
+		return nil, nil, nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return root, issuing, key, nil
+}
+
+// ReadRootKey reads the root's key from the folder of an authority; nil where it is
+// kept elsewhere.
+func ReadRootKey(dir string) (crypto.Signer, error) {
+	key, err := readKey(dir, "root.key")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return key, err
 }
 
 func belongTogether(root, issuing *x509.Certificate, key crypto.Signer) error {
@@ -217,9 +251,11 @@ type leafTemplate struct {
 	KeyUsage              []string `json:"keyUsage"`
 	ExtKeyUsage           []string `json:"extKeyUsage,omitempty"`
 	CRLDistributionPoints []string `json:"crlDistributionPoints,omitempty"`
+	OCSPServer            []string `json:"ocspServer,omitempty"`
 	BasicConstraints      struct {
 		IsCA bool `json:"isCA"`
 	} `json:"basicConstraints"`
+	Extensions []templateExtension `json:"extensions,omitempty"`
 }
 
 // sign makes the certificate the template describes, for the public key.

@@ -22,7 +22,10 @@ import (
 	"github.com/fapid/fapid/testkeys"
 )
 
-const crlURL = "http://localhost:9000/ca.crl"
+const (
+	crlURL  = "http://localhost:9000/ca.crl"
+	ocspURL = "http://localhost:9000/ocsp"
+)
 
 // clock is a clock that tests move.
 type clock struct{ now time.Time }
@@ -46,7 +49,7 @@ func newSandbox(t testing.TB) sandbox {
 	}
 	t.Cleanup(func() { records.Close() })
 	s := sandbox{clock: newClock()}
-	s.config = certs.Config{Dir: filepath.Join(t.TempDir(), "ca"), Store: records, Now: s.clock.Now, CRLURL: crlURL}
+	s.config = certs.Config{Dir: filepath.Join(t.TempDir(), "ca"), Store: records, Now: s.clock.Now, CRLURL: crlURL, OCSPURL: ocspURL}
 	if s.Authority, err = certs.Create(t.Context(), s.config, "Test Sandbox"); err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +248,7 @@ func TestTrust(t *testing.T) {
 func TestIssueServer(t *testing.T) {
 	s := newSandbox(t)
 	hosts := []string{"localhost", "127.0.0.1", "::1", "Bank.Example"}
-	rsa, ecdsa, err := s.IssueServer(t.Context(), hosts)
+	rsa, ecdsa, err := s.IssueServer(t.Context(), hosts, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +269,7 @@ func TestIssueServer(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "a b", "exämple.test", "-x", "a..b", "*", "x\x00y", strings.Repeat("a", 64)} {
-		if _, _, err := s.IssueServer(t.Context(), []string{bad}); err == nil {
+		if _, _, err := s.IssueServer(t.Context(), []string{bad}, nil, nil); err == nil {
 			t.Errorf("host %q accepted", bad)
 		}
 	}

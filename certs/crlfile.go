@@ -1,10 +1,12 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -74,12 +76,36 @@ func (f *CRLFile) Revoked(leaf, issuer *x509.Certificate) (mtls.Revocation, bool
 		if !issuedBy(list.issuer, leaf, issuer) {
 			continue
 		}
-		if revocation, ok := list.revoked.lookup(leaf.SerialNumber); ok {
-			return mtls.Revocation{Time: revocation.At, Reason: revocation.Reason.String()}, true
+		if revocation, revoked := f.listed(list, leaf.SerialNumber); revoked {
+			return revocation, true
 		}
-		if !f.config.AllowStale && list.stale(f.config.Now()) {
-			return mtls.Revocation{Time: list.nextUpdate, Reason: "unknown, because the CRL of its issuer is out of date"}, true
+	}
+	return mtls.Revocation{}, false
+}
+
+// RevokedSerial is Revoked for a certificate of which only the issuer's name, DER,
+// and the serial number are at hand.
+func (f *CRLFile) RevokedSerial(rawIssuer []byte, serial *big.Int) bool {
+	f.poll()
+	lists := *f.lists.Load()
+	for i := range lists {
+		list := &lists[i]
+		if !bytes.Equal(list.issuer.RawSubject, rawIssuer) {
+			continue
 		}
+		if _, revoked := f.listed(list, serial); revoked {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *CRLFile) listed(list *revocationList, serial *big.Int) (mtls.Revocation, bool) {
+	if revocation, ok := list.revoked.lookup(serial); ok {
+		return mtls.Revocation{Time: revocation.At, Reason: revocation.Reason.String()}, true
+	}
+	if !f.config.AllowStale && list.stale(f.config.Now()) {
+		return mtls.Revocation{Time: list.nextUpdate, Reason: "unknown, because the CRL of its issuer is out of date"}, true
 	}
 	return mtls.Revocation{}, false
 }

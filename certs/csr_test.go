@@ -33,7 +33,7 @@ func newCSR(t *testing.T, key crypto.Signer, template x509.CertificateRequest) *
 	return csr
 }
 
-func mustMarshal(t *testing.T, value any) []byte {
+func mustMarshal(t testing.TB, value any) []byte {
 	t.Helper()
 	der, err := asn1.Marshal(value)
 	if err != nil {

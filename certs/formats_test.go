@@ -56,7 +56,7 @@ func exported(t *testing.T, s sandbox, files map[string][]byte) string {
 func TestOpenSSLReadsCertificates(t *testing.T) {
 	s := newSandbox(t)
 	issued := s.client(t, testkeys.RSA(1))
-	rsa, _, err := s.IssueServer(t.Context(), []string{"localhost", "127.0.0.1"})
+	rsa, _, err := s.IssueServer(t.Context(), []string{"localhost", "127.0.0.1"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,6 +208,45 @@ func TestJWK(t *testing.T) {
 	}
 	_, err = certs.PublicJWK("no key", certs.JWKOptions{})
 	refused(t, err, "unsupported kind")
+}
+
+// TestCertificateJWK: what directories publish of a certificate.
+func TestCertificateJWK(t *testing.T) {
+	s := newSandbox(t)
+	for _, test := range []struct {
+		profile  certs.Profile
+		values   values
+		use, alg string
+	}{
+		{certs.ProfileBRCAC, brazilValues, "sig", "PS256"},
+		{certs.ProfileUAEEncryption, uaeValues, "enc", "RSA-OAEP"},
+	} {
+		name, err := test.profile.Name(test.values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		issued, err := s.Issue(t.Context(), test.profile, certs.Subject{Name: name}, certs.KeyRequest{Key: testkeys.RSA(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := certs.CertificateJWK(issued.Chain...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var members map[string]any
+		if err := json.Unmarshal(text, &members); err != nil {
+			t.Fatal(err)
+		}
+		x5c, _ := members["x5c"].([]any)
+		if members["x5dn"] != name.Brazil() || members["use"] != test.use || members["alg"] != test.alg || members["x5t#S256"] != issued.Record.Thumbprint ||
+			len(x5c) != 2 || members["kid"] == "" || members["n"] == nil || members["d"] != nil {
+			t.Errorf("%s", text)
+		}
+		var key jose.JSONWebKey
+		if err := key.UnmarshalJSON(text); err != nil || !key.IsPublic() {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }
 
 func TestSelfSigned(t *testing.T) {

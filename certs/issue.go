@@ -56,73 +56,27 @@ func (a *Authority) Sign(ctx context.Context, p Profile, csr *x509.CertificateRe
 	if err != nil {
 		return nil, err
 	}
-	// Before the signature: verifying with an enormous key is expensive.
-	if _, err := wanted.row.checkKey(csr.PublicKey); err != nil {
-		return nil, err
-	}
-	if err := checkCSR(csr); err != nil {
+	if err := wanted.row.checkCSR(csr); err != nil {
 		return nil, err
 	}
 	return a.issue(ctx, wanted, csr.PublicKey)
 }
 
-// Renew makes a new certificate with the key, subject and profile of an old
-// one, which stays valid until it ends. An expired certificate can be renewed;
-// a revoked one cannot.
-func (a *Authority) Renew(ctx context.Context, serial string) (*Issued, error) {
-	old, err := a.Get(ctx, serial)
-	if err != nil {
-		return nil, err
-	}
-	if old.Revoked != nil {
-		return nil, oauth.InvalidRequest("certificate %s is revoked and cannot be renewed", old.Serial)
-	}
-	certificate, err := ParseCertificate([]byte(old.PEM))
-	if err != nil {
-		return nil, fmt.Errorf("renew %s: %w", old.Serial, err)
-	}
-	wanted, err := old.Profile.order(subjectOf(certificate, old.Owner))
-	if err != nil {
-		return nil, err
-	}
-	wanted.replaces = old.Serial
-	return a.issue(ctx, wanted, certificate.PublicKey)
-}
-
-// subjectOf reads back what subject a certificate was issued for.
-func subjectOf(certificate *x509.Certificate, owner string) Subject {
-	subject := Subject{
-		Raw:   certificate.RawSubject,
-		DNS:   certificate.DNSNames,
-		Email: certificate.EmailAddresses,
-		Owner: owner,
-	}
-	for _, ip := range certificate.IPAddresses {
-		if address, ok := netip.AddrFromSlice(ip); ok {
-			subject.IP = append(subject.IP, address)
-		}
-	}
-	for _, uri := range certificate.URIs {
-		subject.URI = append(subject.URI, uri.String())
-	}
-	return subject
-}
-
 // IssueServer makes two server certificates for the hosts, DNS names or IP
-// addresses: RSA-2048, which the TLS 1.2 suites of FAPI 1 need, and P-256,
-// which is cheaper.
-func (a *Authority) IssueServer(ctx context.Context, hosts []string) (rsa, ecdsa *Issued, err error) {
+// addresses: RSA, which the TLS 1.2 suites of FAPI 1 need, and ECDSA, which is
+// cheaper. They are for the keys given; nil has one made, RSA-2048 and P-256.
+func (a *Authority) IssueServer(ctx context.Context, hosts []string, rsaKey, ecdsaKey crypto.Signer) (rsa, ecdsa *Issued, err error) {
 	subject, err := serverSubject(hosts)
 	if err != nil {
 		return nil, nil, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		rsa, err = a.Issue(ctx, ProfileServer, subject, KeyRequest{Algorithm: RSA2048})
+		rsa, err = a.Issue(ctx, ProfileServer, subject, KeyRequest{Algorithm: RSA2048, Key: rsaKey})
 		return err
 	})
 	group.Go(func() (err error) {
-		ecdsa, err = a.Issue(ctx, ProfileServer, subject, KeyRequest{Algorithm: P256})
+		ecdsa, err = a.Issue(ctx, ProfileServer, subject, KeyRequest{Algorithm: P256, Key: ecdsaKey})
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -161,7 +115,8 @@ type order struct {
 	name     mtls.Name
 	template leafTemplate
 	owner    string
-	replaces string // serial of the certificate it renews
+	notAfter time.Time // zero: as late as possible
+	replaces string    // serial of the certificate it renews
 }
 
 // order checks the subject against the profile. It comes before a key is made,
@@ -182,7 +137,13 @@ func (p Profile) order(subject Subject) (order, error) {
 	if err := subject.alternativeNames(row, &template); err != nil {
 		return order{}, err
 	}
-	return order{row: row, name: name, template: template, owner: subject.Owner}, nil
+	if err := subject.otherNames(row, &template); err != nil {
+		return order{}, err
+	}
+	if err := subject.statements(row, name, &template); err != nil {
+		return order{}, err
+	}
+	return order{row: row, name: name, template: template, owner: subject.Owner, notAfter: subject.NotAfter}, nil
 }
 
 // issue is the one way to a certificate.
@@ -193,16 +154,16 @@ func (a *Authority) issue(ctx context.Context, wanted order, public crypto.Publi
 		return nil, err
 	}
 	template.KeyUsage = row.keyUsages(algorithm)
-	if row.crl && a.config.CRLURL != "" {
+	if row.published && a.config.CRLURL != "" {
 		template.CRLDistributionPoints = []string{a.config.CRLURL}
 	}
-	now := a.config.Now().UTC().Truncate(time.Second)
-	if !now.Before(a.issuing.NotAfter) {
-		return nil, fmt.Errorf("the issuing CA expired on %s", a.issuing.NotAfter.Format(time.DateOnly))
+	if row.published && a.config.OCSPURL != "" {
+		template.OCSPServer = []string{a.config.OCSPURL}
 	}
-	notAfter := now.AddDate(0, 0, row.days)
-	if notAfter.After(a.issuing.NotAfter) {
-		notAfter = a.issuing.NotAfter
+	now := a.config.Now().UTC().Truncate(time.Second)
+	notAfter, err := a.end(wanted, now)
+	if err != nil {
+		return nil, err
 	}
 	certificate, err := a.sign(template, public, now.Add(-backdate), notAfter)
 	if err != nil {
@@ -228,6 +189,28 @@ func (a *Authority) issue(ctx context.Context, wanted order, public crypto.Publi
 	return &Issued{Certificate: certificate, Chain: []*x509.Certificate{certificate, a.issuing}, Record: record}, nil
 }
 
+// end is when the certificate ends: as late as profile and CA allow, or when it was
+// asked to.
+func (a *Authority) end(wanted order, now time.Time) (time.Time, error) {
+	if !now.Before(a.issuing.NotAfter) {
+		return time.Time{}, fmt.Errorf("the issuing CA expired on %s", a.issuing.NotAfter.Format(time.DateOnly))
+	}
+	longest, asked := now.AddDate(0, 0, wanted.row.days), wanted.notAfter.UTC().Truncate(time.Second)
+	switch {
+	case wanted.notAfter.IsZero() && longest.After(a.issuing.NotAfter):
+		return a.issuing.NotAfter, nil
+	case wanted.notAfter.IsZero():
+		return longest, nil
+	case !asked.After(now):
+		return time.Time{}, oauth.InvalidRequest("a certificate cannot end on %s: it is %s", asked.Format(time.RFC3339), now.Format(time.RFC3339))
+	case asked.After(longest):
+		return time.Time{}, oauth.InvalidRequest("a certificate of profile %q lasts %d days at most", string(wanted.row.name), wanted.row.days)
+	case asked.After(a.issuing.NotAfter):
+		return time.Time{}, oauth.InvalidRequest("the CA itself ends on %s", a.issuing.NotAfter.Format(time.RFC3339))
+	}
+	return asked, nil
+}
+
 func alternativeNamesOf(certificate *x509.Certificate) []string {
 	var names []string
 	for _, host := range certificate.DNSNames {
@@ -241,6 +224,10 @@ func alternativeNamesOf(certificate *x509.Certificate) []string {
 	}
 	for _, address := range certificate.EmailAddresses {
 		names = append(names, "email:"+address)
+	}
+	others, _ := mtls.OtherNames(certificate) // of a certificate just made: they are well-formed
+	for _, other := range others {
+		names = append(names, "otherName:"+other.OID.String()+"="+other.Value)
 	}
 	return names
 }

@@ -5,9 +5,13 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/fapid/fapid/mtls"
 )
 
 // JWKOptions are the members of a JWK beside the key itself.
@@ -18,6 +22,35 @@ type JWKOptions struct {
 	// Chain becomes x5c and x5t#S256; the first certificate is the key's.
 	// Empty: neither.
 	Chain []*x509.Certificate
+}
+
+// CertificateJWK is the public key of a certificate as the directories of open
+// banking publish it: with x5c, x5t#S256 and x5dn, its subject as it is to be
+// registered. chain begins with the certificate, whose key usage says what the key
+// is for.
+func CertificateJWK(chain ...*x509.Certificate) ([]byte, error) {
+	options := JWKOptions{Chain: chain}
+	if usage := chain[0].KeyUsage; usage != 0 && usage&x509.KeyUsageDigitalSignature == 0 {
+		options.Use, options.Algorithm = "enc", string(jose.RSA_OAEP)
+	}
+	jwk, err := PublicJWK(chain[0].PublicKey, options)
+	if err != nil {
+		return nil, err
+	}
+	name, err := mtls.ParseName(chain[0].RawSubject)
+	if err != nil {
+		return nil, fmt.Errorf("subject: %w", err)
+	}
+	text, err := jwk.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode JWK: %w", err)
+	}
+	subject, err := json.Marshal(name.String())
+	if err != nil {
+		return nil, err
+	}
+	// go-jose has no room for further members.
+	return slices.Concat(text[:len(text)-1], []byte(`,"x5dn":`), subject, []byte("}")), nil
 }
 
 // defaultJWS is the FAPI signature algorithm of each key.

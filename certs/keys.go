@@ -140,8 +140,12 @@ func ParseCSR(text []byte) (*x509.CertificateRequest, error) {
 	return csr, nil
 }
 
-// checkCSR proves that the requester has the private key.
-func checkCSR(csr *x509.CertificateRequest) error {
+// checkCSR holds the key against the profile, and proves that the requester has
+// it. The first comes first: verifying with an enormous key is expensive.
+func (p profile) checkCSR(csr *x509.CertificateRequest) error {
+	if _, err := p.checkKey(csr.PublicKey); err != nil {
+		return err
+	}
 	if !slices.Contains(csrSignatures, csr.SignatureAlgorithm) {
 		return oauth.InvalidRequest("certificate request is signed with %s, wants SHA-256 or better", csr.SignatureAlgorithm)
 	}

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"encoding/asn1"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,13 +15,21 @@ type Profile string
 
 // The profiles of the table.
 const (
-	ProfileServer      Profile = "server"
-	ProfileClient      Profile = "client"
-	ProfileSigning     Profile = "signing"
-	ProfileOBTransport Profile = "ob-transport"
-	ProfileOBSigning   Profile = "ob-signing"
-	ProfileQWAC        Profile = "qwac"
-	ProfileBRCAC       Profile = "brcac"
+	ProfileServer        Profile = "server"
+	ProfileClient        Profile = "client"
+	ProfileSigning       Profile = "signing"
+	ProfileOBTransport   Profile = "ob-transport"
+	ProfileOBSigning     Profile = "ob-signing"
+	ProfileOBWAC         Profile = "obwac"
+	ProfileOBSEAL        Profile = "obseal"
+	ProfileQWAC          Profile = "qwac"
+	ProfileQSEAL         Profile = "qseal"
+	ProfileBRCAC         Profile = "brcac"
+	ProfileBRSEAL        Profile = "brseal"
+	ProfileCDR           Profile = "cdr"
+	ProfileUAETransport  Profile = "uae-transport"
+	ProfileUAESigning    Profile = "uae-signing"
+	ProfileUAEEncryption Profile = "uae-encryption"
 )
 
 // profile is one row: everything that is decided about a certificate before its
@@ -28,13 +37,16 @@ const (
 type profile struct {
 	name        Profile
 	about       string
-	days        int            // lifetime
+	days        int            // the longest lifetime, and the usual one
 	keys        []KeyAlgorithm // allowed; the first is made when none is asked for
 	keyUsage    []string       // keyEncipherment is left out of keys that cannot do it
 	extKeyUsage []string       // empty: no extension
-	crl         bool           // carries the CRL distribution point
+	published   bool           // carries the addresses of CRL and OCSP responder
 	subject     []attributeRule
-	sans        []string // kinds allowed: dns ip uri email
+	sans        []string          // kinds allowed: dns ip uri email
+	others      []otherNameRule   // alternative names by OID; each is in every certificate
+	qualified   mtls.QCStatements // what the profile itself states
+	psd2        bool              // states roles and authority of the holder too
 }
 
 // attributeRule is one attribute of a subject, in certificate order.
@@ -43,11 +55,21 @@ type attributeRule struct {
 	pattern string // regular expression of the value
 }
 
+// otherNameRule is one alternative name by OID, a PrintableString.
+type otherNameRule struct {
+	oid     asn1.ObjectIdentifier
+	about   string
+	pattern string
+	usual   string // where none is given; empty: one must be
+}
+
 const (
 	organization = "^.{1,128}$"
 	country      = "^[A-Z]{2}$"
 	// ETSI TS 119 495 section 5.2.1: PSD, country, "-", authority, "-", id.
 	psd2Identifier = "^PSD[A-Z]{2}-[A-Z]{2,8}-.+$"
+	uuid           = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+	cnpj           = "^[0-9A-Z]{12}[0-9]{2}$" // letters since 2026
 )
 
 var (
@@ -60,9 +82,12 @@ var (
 	signingUsage   = []string{"digitalSignature", "nonRepudiation"}
 
 	clientAuth = []string{"clientAuth"}
+	bothAuth   = []string{"serverAuth", "clientAuth"}
 	allSANs    = []string{"dns", "ip", "uri", "email"}
 
 	openBankingSubject = []attributeRule{{"C", country}, {"O", organization}, {"OU", organization}, {"CN", organization}}
+	psd2Subject        = []attributeRule{{"C", country}, {"O", organization}, {"organizationIdentifier", psd2Identifier}, {"CN", organization}}
+	uaeSubject         = []attributeRule{{"C", "^AE$"}, {"O", organization}, {"OU", organization}, {"CN", uuid}}
 )
 
 // profiles is the table. Adding a profile is adding a row. An empty subject
@@ -76,41 +101,85 @@ var profiles = []profile{
 	},
 	{
 		name: ProfileClient, about: "mutual TLS client, any subject", days: 365,
-		keys: transportKeys, keyUsage: transportUsage, extKeyUsage: clientAuth, crl: true, sans: allSANs,
+		keys: transportKeys, keyUsage: transportUsage, extKeyUsage: clientAuth, published: true, sans: allSANs,
 	},
 	{
-		name: ProfileSigning, about: "message signing, any subject; not good for TLS", days: 365,
-		keys: signingKeys, keyUsage: signingUsage, crl: true, sans: allSANs,
+		name: ProfileSigning, about: "message signing, any subject", days: 365,
+		keys: signingKeys, keyUsage: signingUsage, published: true, sans: allSANs,
 	},
 	{
 		name: ProfileOBTransport, about: "UK Open Banking transport (legacy)", days: 365,
-		keys: rsaKeys, keyUsage: transportUsage, extKeyUsage: clientAuth, crl: true,
+		keys: rsaKeys, keyUsage: transportUsage, extKeyUsage: bothAuth, published: true,
 		subject: openBankingSubject, sans: allSANs,
 	},
 	{
 		name: ProfileOBSigning, about: "UK Open Banking signing (legacy)", days: 365,
-		keys: rsaKeys, keyUsage: signingUsage, crl: true, subject: openBankingSubject,
+		keys: rsaKeys, keyUsage: signingUsage, published: true, subject: openBankingSubject,
 	},
 	{
-		name: ProfileQWAC, about: "PSD2 website authentication shape (ETSI TS 119 495), without QC statements", days: 365,
-		keys: transportKeys, keyUsage: transportUsage, extKeyUsage: []string{"serverAuth", "clientAuth"}, crl: true,
-		subject: []attributeRule{
-			{"C", country}, {"O", organization},
-			{"organizationIdentifier", psd2Identifier}, {"CN", organization},
-		},
-		sans: []string{"dns"},
+		name: ProfileOBWAC, about: "UK Open Banking transport, PSD2 roles", days: 365,
+		keys: rsaKeys, keyUsage: transportUsage, extKeyUsage: bothAuth, published: true,
+		subject: psd2Subject, sans: []string{"dns"},
+		qualified: mtls.QCStatements{Types: []string{mtls.QcWeb}}, psd2: true,
+	},
+	{
+		name: ProfileOBSEAL, about: "UK Open Banking signing, PSD2 roles", days: 365,
+		keys: rsaKeys, keyUsage: signingUsage, published: true, subject: psd2Subject,
+		qualified: mtls.QCStatements{Types: []string{mtls.QcSeal}}, psd2: true,
+	},
+	{
+		name: ProfileQWAC, about: "eIDAS transport, PSD2 roles (TS 119 495)", days: 365,
+		keys: transportKeys, keyUsage: transportUsage, extKeyUsage: bothAuth, published: true,
+		subject: psd2Subject, sans: []string{"dns"},
+		qualified: mtls.QCStatements{Compliance: true, Types: []string{mtls.QcWeb}}, psd2: true,
+	},
+	{
+		name: ProfileQSEAL, about: "eIDAS signing, PSD2 roles (TS 119 495)", days: 365,
+		keys: signingKeys, keyUsage: signingUsage, published: true, subject: psd2Subject,
+		qualified: mtls.QCStatements{Compliance: true, Types: []string{mtls.QcSeal}}, psd2: true,
 	},
 	{
 		name: ProfileBRCAC, about: "Open Finance Brasil transport (ICP-Brasil V10)", days: 365,
-		keys: rsaKeys, keyUsage: transportUsage, extKeyUsage: clientAuth, crl: true,
+		keys: rsaKeys, keyUsage: transportUsage, extKeyUsage: clientAuth, published: true,
 		subject: []attributeRule{
-			{"businessCategory", organization}, {"jurisdictionC", "^BR$"},
-			{"serialNumber", "^[0-9A-Z]{12}[0-9]{2}$"}, {"C", "^BR$"},
+			{"businessCategory", organization}, {"jurisdictionC", "^BR$"}, {"serialNumber", cnpj}, {"C", "^BR$"},
 			{"O", organization}, {"ST", "^[A-Z]{2}$"}, {"L", organization},
-			{"organizationIdentifier", "^OFBBR-.+$"}, {"UID", organization},
-			{"CN", organization},
+			{"organizationIdentifier", "^OFBBR-.+$"}, {"UID", organization}, {"CN", organization},
 		},
 		sans: []string{"dns"},
+	},
+	{
+		name: ProfileBRSEAL, about: "Open Finance Brasil signing (ICP-Brasil V5)", days: 365,
+		keys: rsaKeys, keyUsage: signingUsage, published: true,
+		subject: []attributeRule{
+			{"UID", organization}, {"C", "^BR$"}, {"O", "^ICP-Brasil$"},
+			{"OU", organization}, {"OU", organization}, {"OU", organization}, {"CN", organization},
+		},
+		// DOC-ICP-04: numbers that are not known are all zeros.
+		others: []otherNameRule{
+			{asn1.ObjectIdentifier{2, 16, 76, 1, 3, 2}, "who is responsible for the certificate", "^[A-Z0-9 ]{1,60}$", ""},
+			{asn1.ObjectIdentifier{2, 16, 76, 1, 3, 3}, "CNPJ", cnpj, ""},
+			{asn1.ObjectIdentifier{2, 16, 76, 1, 3, 4}, "birth, CPF, NIS and RG of who is responsible", "^[0-9]{45}([A-Z0-9 ]{2,10})?$", strings.Repeat("0", 45)},
+			{asn1.ObjectIdentifier{2, 16, 76, 1, 3, 7}, "CEI", "^[0-9]{12}$", strings.Repeat("0", 12)},
+		},
+	},
+	{
+		name: ProfileCDR, about: "Australia, CDR client", days: 365,
+		keys: rsaKeys, keyUsage: transportUsage, extKeyUsage: clientAuth, published: true,
+		subject: []attributeRule{{"C", country}, {"O", organization}, {"OU", "^Consumer Data Right$"}, {"CN", organization}},
+		sans:    []string{"dns"},
+	},
+	{
+		name: ProfileUAETransport, about: "UAE Open Finance transport", days: 365,
+		keys: rsaKeys, keyUsage: transportUsage, extKeyUsage: clientAuth, published: true, subject: uaeSubject, sans: []string{"dns"},
+	},
+	{
+		name: ProfileUAESigning, about: "UAE Open Finance signing", days: 365,
+		keys: rsaKeys, keyUsage: signingUsage, published: true, subject: uaeSubject,
+	},
+	{
+		name: ProfileUAEEncryption, about: "UAE Open Finance encryption", days: 365,
+		keys: rsaKeys, keyUsage: []string{"keyEncipherment"}, published: true, subject: uaeSubject,
 	},
 }
 
@@ -149,9 +218,29 @@ func (p Profile) row() (profile, error) {
 	return profiles[i], nil
 }
 
+// OtherNames describes the alternative names by OID that a certificate of this
+// profile must be given.
+func (p Profile) OtherNames() []string {
+	row, _ := p.row()
+	var names []string
+	for _, rule := range row.others {
+		if rule.usual == "" {
+			names = append(names, rule.oid.String()+" ("+rule.about+")")
+		}
+	}
+	return names
+}
+
+// PSD2 reports whether a certificate of this profile states payment service roles.
+func (p Profile) PSD2() bool {
+	row, _ := p.row()
+	return row.psd2
+}
+
 // Name builds a subject of this profile from values by attribute type, with the
-// order and the string types the profile's ecosystem uses.
-func (p Profile) Name(values map[string]string) (mtls.Name, error) {
+// order and the string types the profile's ecosystem uses. A type that occurs
+// several times takes its values in turn.
+func (p Profile) Name(values map[string][]string) (mtls.Name, error) {
 	row, err := p.row()
 	if err != nil {
 		return nil, err
@@ -160,12 +249,17 @@ func (p Profile) Name(values map[string]string) (mtls.Name, error) {
 		return nil, oauth.InvalidRequest("profile %q has no order of its own: give the subject as an ordered name", string(p))
 	}
 	var attributes []Attribute
+	used, given := map[string]int{}, 0
+	for _, list := range values {
+		given += len(list)
+	}
 	for _, rule := range row.subject {
-		if value, ok := values[rule.typ]; ok {
-			attributes = append(attributes, Attribute{Type: rule.typ, Value: value})
+		if at := used[rule.typ]; at < len(values[rule.typ]) {
+			attributes = append(attributes, Attribute{Type: rule.typ, Value: values[rule.typ][at]})
+			used[rule.typ]++
 		}
 	}
-	if len(attributes) < len(values) {
+	if len(attributes) < given {
 		return nil, oauth.InvalidRequest("profile %q has the attributes %s", string(p), strings.Join(p.Attributes(), ", "))
 	}
 	name, err := NewName(attributes...)

@@ -70,7 +70,7 @@ func TestRevoke(t *testing.T) {
 			if err != nil || record.Status != certs.StatusRevoked || record.Revoked.Reason != certs.ReasonKeyCompromise {
 				t.Errorf("%+v %v", record, err)
 			}
-			_, err = s.Renew(t.Context(), one.Record.Serial)
+			_, err = s.Renew(t.Context(), one.Record.Serial, certs.Renewal{})
 			refused(t, err, "revoked")
 			entries := s.list(t).RevokedCertificateEntries
 			if len(entries) != 1 || entries[0].SerialNumber.Cmp(one.Certificate.SerialNumber) != 0 || entries[0].ReasonCode != 1 {
@@ -181,7 +181,7 @@ func TestRenewAndList(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.clock.now = old.Certificate.NotAfter.Add(time.Hour)
-	renewed, err := s.Renew(t.Context(), "0X"+strings.ToUpper(old.Record.Serial))
+	renewed, err := s.Renew(t.Context(), "0X"+strings.ToUpper(old.Record.Serial), certs.Renewal{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"encoding/asn1"
 	"net/mail"
 	"net/netip"
@@ -9,17 +8,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
-
-	"golang.org/x/crypto/cryptobyte"
-	cryptobyteasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 )
 
-// Subject is everything a certificate says about its holder. The caller vouches
-// for it.
+// Subject is what the caller says of a certificate: everything about its holder,
+// for which the caller vouches, and when it ends.
 type Subject struct {
 	// Name is the distinguished name in certificate order (country first, as
 	// a rule); NewName builds one, mtls.ParseDN reads an RFC 4514 string.
@@ -33,7 +30,17 @@ type Subject struct {
 	IP    []netip.Addr // without zone
 	URI   []string     // absolute
 	Email []string     // bare addresses
+	// Others are names of types that only their OIDs name, as some profiles want.
+	Others []mtls.OtherName
 
+	// PSD2 is what the holder may do as a payment service provider, and whose word
+	// that is, for the profiles that state it. An empty NCAID is taken from the
+	// organizationIdentifier.
+	PSD2 *mtls.PSD2
+
+	// NotAfter is when the certificate ends, at the latest when its profile or the
+	// CA does; the zero time is as late as that.
+	NotAfter time.Time
 	// Owner labels the record with whom the certificate was issued to, such
 	// as a client_id. It is not in the certificate.
 	Owner string
@@ -137,7 +144,7 @@ func (s Subject) distinguishedName() ([]byte, mtls.Name, error) {
 	raw := s.Raw
 	if raw == nil {
 		var err error
-		if raw, err = encodeName(s.Name); err != nil {
+		if raw, err = s.Name.DER(); err != nil {
 			return nil, nil, oauth.InvalidRequest("subject cannot be encoded").Because("%w", err)
 		}
 	}
@@ -156,32 +163,6 @@ func (s Subject) distinguishedName() ([]byte, mtls.Name, error) {
 		}
 	}
 	return raw, name, nil
-}
-
-// encodeName writes the values exactly as the name holds them.
-func encodeName(name mtls.Name) ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddASN1(cryptobyteasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		for _, rdn := range name {
-			members := make([][]byte, len(rdn))
-			for i, a := range rdn {
-				var member cryptobyte.Builder
-				member.AddASN1(cryptobyteasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					b.AddASN1ObjectIdentifier(a.OID)
-					b.AddBytes(a.Raw.FullBytes)
-				})
-				encoded, err := member.Bytes()
-				if err != nil {
-					b.SetError(err)
-					return
-				}
-				members[i] = encoded
-			}
-			slices.SortFunc(members, bytes.Compare) // DER: X.690 section 11.6
-			b.AddASN1(cryptobyteasn1.SET, func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(members, nil)) })
-		}
-	})
-	return b.Bytes()
 }
 
 var hostName = regexp.MustCompile(`^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?$`)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 )
 
 // altNames are the subject alternative names a client can register, as the
@@ -119,4 +120,60 @@ func (n *altNames) list(kind string) string {
 		return ""
 	}
 	return fmt.Sprintf("%q", names)
+}
+
+// OtherName is an alternative name of a type that only its OID names, with a
+// text as value: the ICP-Brasil has the identity of a company in such names.
+type OtherName struct {
+	OID   asn1.ObjectIdentifier
+	Value string
+}
+
+// OtherNames reads those of a certificate; names whose value is no text are left
+// out.
+func OtherNames(c *x509.Certificate) ([]OtherName, error) {
+	names := []OtherName{}
+	for _, extension := range c.Extensions {
+		if !extension.Id.Equal(oidAltNames) {
+			continue
+		}
+		list, _, err := elements(extension.Value, asn1.TagSequence)
+		for err == nil && len(list) > 0 {
+			var raw asn1.RawValue
+			if list, err = asn1.Unmarshal(list, &raw); err != nil {
+				break
+			}
+			if name, ok := ParseOtherName(raw); ok {
+				names = append(names, name)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("subject alternative names: %w", err)
+		}
+	}
+	return names, nil
+}
+
+// ParseOtherName reads a GeneralName of the kind otherName, whose value is a text:
+// [0] { type-id, [0] EXPLICIT value } (RFC 5280 section 4.2.1.6).
+func ParseOtherName(raw asn1.RawValue) (name OtherName, ok bool) {
+	if raw.Class != asn1.ClassContextSpecific || raw.Tag != 0 {
+		return name, false
+	}
+	rest, err := asn1.Unmarshal(raw.Bytes, &name.OID)
+	if err != nil {
+		return name, false
+	}
+	var wrapped, value asn1.RawValue
+	if _, err := asn1.Unmarshal(rest, &wrapped); err != nil || wrapped.Class != asn1.ClassContextSpecific || wrapped.Tag != 0 {
+		return name, false
+	}
+	if _, err := asn1.Unmarshal(wrapped.Bytes, &value); err != nil {
+		return name, false
+	}
+	if value.Class == asn1.ClassUniversal && value.Tag == asn1.TagOctetString && utf8.Valid(value.Bytes) {
+		return OtherName{name.OID, string(value.Bytes)}, true // ICP-Brasil allows it for text
+	}
+	name.Value, ok = text(value)
+	return name, ok
 }

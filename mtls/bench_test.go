@@ -13,7 +13,7 @@ func BenchmarkMatch(b *testing.B) {
 		c.Subject = pkix.Name{Country: []string{"GB"}, Organization: []string{"Example TPP Ltd"}, OrganizationalUnit: []string{"open banking"}, CommonName: "tpp-tls"}
 	})
 	p := present(b, leaf)
-	for name, order := range map[string]Order{"strict": OrderStrict, "any": OrderAny} {
+	for name, order := range map[string]Matching{"strict": MatchStrict, "any": MatchAnyOrder} {
 		b.Run(name, func(b *testing.B) {
 			registered, err := ParseRegistered(KindSubjectDN, p.Subject().String(), order)
 			if err != nil {

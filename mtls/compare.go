@@ -7,16 +7,24 @@ import (
 	"unicode"
 )
 
-// Order says whether the order of RDNs counts when names are compared.
-type Order int
+// Matching says how a registered subject is held against a certificate's. The
+// zero value is strict.
+type Matching string
 
 const (
-	// OrderStrict compares RDN by RDN, as RFC 4517 section 4.2.15 says.
-	OrderStrict Order = iota
-	// OrderAny accepts the same RDNs in any order, for ecosystems whose
+	// MatchStrict compares RDN by RDN, as RFC 4517 section 4.2.15 says.
+	MatchStrict Matching = "strict"
+	// MatchAnyOrder accepts the same RDNs in any order, for ecosystems whose
 	// participants registered what different tools printed.
-	OrderAny
+	MatchAnyOrder Matching = "any_order"
+	// MatchBrazil is the rule of Open Finance Brasil: the registered string must be
+	// in its spelling (see [ParseBrazilDN]), and since orders of RDNs older than the
+	// present one stay good, any order matches.
+	MatchBrazil Matching = "brazil"
 )
+
+// ordered reports whether the order of RDNs counts.
+func (m Matching) ordered() bool { return m != MatchAnyOrder && m != MatchBrazil }
 
 // Difference is the first place where two names differ.
 type Difference struct {
@@ -31,17 +39,17 @@ type Difference struct {
 // attributes of an RDN as a set. The two mappings of RFC 4518 that make a
 // character vanish or decompose are not applied, so that names which look the
 // same but are encoded differently do not match.
-func CompareNames(registered, presented Name, order Order) *Difference {
-	return compareKeys(registered, presented, registered.keys(), presented.keys(), order)
+func CompareNames(registered, presented Name, matching Matching) *Difference {
+	return compareKeys(registered, presented, registered.keys(), presented.keys(), matching.ordered())
 }
 
 // compareKeys is CompareNames for names whose keys are at hand. It allocates
 // only to describe a difference.
-func compareKeys(registered, presented Name, r, p []string, order Order) *Difference {
+func compareKeys(registered, presented Name, r, p []string, ordered bool) *Difference {
 	if slices.Equal(r, p) {
 		return nil
 	}
-	if order == OrderAny {
+	if !ordered {
 		return compareUnordered(registered, presented, r, p)
 	}
 	for i := 1; ; i++ {
@@ -74,7 +82,7 @@ func (n Name) at(i int) string {
 	if i < 0 || i >= len(n) {
 		return ""
 	}
-	return n[i : i+1].ShortNames()
+	return n[i : i+1].shortNames(false)
 }
 
 // keys returns one string per RDN, such that two RDNs match if and only if

@@ -20,7 +20,24 @@ const maxDN = 4 << 10
 // tools print: the short names of OpenSSL in any case, the OID. prefix, quoted
 // values (RFC 2253 section 4) and spaces around separators. The empty name is
 // refused, because every certificate without a subject would match it.
-func ParseDN(s string) (Name, error) {
+func ParseDN(s string) (Name, error) { return parseDN(s, false) }
+
+// ParseBrazilDN is ParseDN for the one spelling that Open Finance Brasil lets
+// participants register, which is that of [Name.Brazil]: the nine descriptors of
+// RFC 4514 section 3 by their names, every other type as a bare OID with the hex
+// of the encoded value. The error says how the string should have been written.
+func ParseBrazilDN(s string) (Name, error) {
+	name, err := parseDN(s, true)
+	if err == nil {
+		return name, nil
+	}
+	if meant, otherwise := ParseDN(s); otherwise == nil {
+		err = fmt.Errorf("%w; expected %q", err, meant.Brazil())
+	}
+	return nil, err
+}
+
+func parseDN(s string, brazil bool) (Name, error) {
 	switch {
 	case len(s) > maxDN:
 		return nil, fmt.Errorf("DN is %d bytes, more than %d", len(s), maxDN)
@@ -29,7 +46,7 @@ func ParseDN(s string) (Name, error) {
 	case strings.HasPrefix(strings.TrimLeft(s, " "), "/"):
 		return nil, slashForm(strings.Trim(s, " "))
 	}
-	p := dnParser{rest: s}
+	p := dnParser{rest: s, brazil: brazil}
 	name := Name{}
 	for {
 		rdn, more, err := p.rdn()
@@ -45,7 +62,10 @@ func ParseDN(s string) (Name, error) {
 }
 
 // dnParser consumes a DN string from the left.
-type dnParser struct{ rest string }
+type dnParser struct {
+	rest   string
+	brazil bool // takes the spelling of Open Finance Brasil only
+}
 
 func (p *dnParser) skipSpaces() { p.rest = strings.TrimLeft(p.rest, " ") }
 
@@ -75,13 +95,20 @@ func (p *dnParser) attribute() (Attribute, error) {
 	if !ok {
 		return Attribute{}, fmt.Errorf("no \"=\" in %q", clip(p.rest))
 	}
-	oid, tag, err := parseType(strings.TrimRight(typ, " "))
+	typ = strings.TrimRight(typ, " ")
+	oid, tag, err := parseType(typ)
 	if err != nil {
 		return Attribute{}, err
 	}
 	p.rest = rest
 	p.skipSpaces()
-	if strings.HasPrefix(p.rest, "#") {
+	hexed := strings.HasPrefix(p.rest, "#")
+	if p.brazil {
+		if err := checkBrazil(typ, oid.String(), hexed); err != nil {
+			return Attribute{}, err
+		}
+	}
+	if hexed {
 		return p.hexValue(oid)
 	}
 	value, err := p.textValue()
@@ -89,6 +116,22 @@ func (p *dnParser) attribute() (Attribute, error) {
 		return Attribute{}, fmt.Errorf("value of %s: %w", clip(typ), err)
 	}
 	return textAttribute(oid, tag, value)
+}
+
+// checkBrazil refuses what Open Finance Brasil has registrations refused for: a
+// name outside the nine, one of the nine by another name, a prefix, or a value as
+// text where its encoding belongs.
+func checkBrazil(typ, oid string, hexed bool) error {
+	t, known := typesByOID[oid]
+	switch {
+	case known && t.descriptor != "":
+		if !strings.EqualFold(typ, t.descriptor) {
+			return fmt.Errorf("Open Finance Brasil registers %s as %s", clip(typ), t.descriptor)
+		}
+	case typ != oid || !hexed:
+		return fmt.Errorf("Open Finance Brasil registers %s as %s=# and the hex of its encoded value", clip(typ), oid)
+	}
+	return nil
 }
 
 // textAttribute gives text the string type its attribute has in certificates,
@@ -199,7 +242,7 @@ func (p *dnParser) escape() (byte, error) {
 // its text values have.
 func parseType(s string) (asn1.ObjectIdentifier, int, error) {
 	if t, ok := typesByName[strings.ToLower(s)]; ok {
-		oid, err := parseOID(t.oid)
+		oid, err := ParseOID(t.oid)
 		return oid, t.tag, err
 	}
 	dotted := s
@@ -209,7 +252,7 @@ func parseType(s string) (asn1.ObjectIdentifier, int, error) {
 	if dotted == "" || dotted[0] < '0' || dotted[0] > '9' {
 		return nil, 0, fmt.Errorf("unknown attribute type %q; write its dotted OID", clip(s))
 	}
-	oid, err := parseOID(dotted)
+	oid, err := ParseOID(dotted)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -219,7 +262,8 @@ func parseType(s string) (asn1.ObjectIdentifier, int, error) {
 	return oid, asn1.TagUTF8String, nil
 }
 
-func parseOID(s string) (asn1.ObjectIdentifier, error) {
+// ParseOID reads a dotted object identifier.
+func ParseOID(s string) (asn1.ObjectIdentifier, error) {
 	bad := fmt.Errorf("%q is not an object identifier", clip(s))
 	parts := strings.Split(s, ".")
 	oid := make(asn1.ObjectIdentifier, len(parts))

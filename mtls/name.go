@@ -1,11 +1,16 @@
 package mtls
 
 import (
+	"bytes"
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"golang.org/x/crypto/cryptobyte"
+	cryptobyteasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // maxName bounds the DER of a subject. Real subjects are under 1 KiB.
@@ -59,6 +64,33 @@ func ParseName(rawSubject []byte) (Name, error) {
 		name = append(name, rdn)
 	}
 	return name, nil
+}
+
+// DER encodes the name with every value exactly as it holds it; the attributes of
+// an RDN are put into the order that DER wants.
+func (n Name) DER() ([]byte, error) {
+	var b cryptobyte.Builder
+	b.AddASN1(cryptobyteasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		for _, rdn := range n {
+			members := make([][]byte, len(rdn))
+			for i, a := range rdn {
+				var member cryptobyte.Builder
+				member.AddASN1(cryptobyteasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					b.AddASN1ObjectIdentifier(a.OID)
+					b.AddBytes(a.Raw.FullBytes)
+				})
+				encoded, err := member.Bytes()
+				if err != nil {
+					b.SetError(err)
+					return
+				}
+				members[i] = encoded
+			}
+			slices.SortFunc(members, bytes.Compare) // X.690 section 11.6
+			b.AddASN1(cryptobyteasn1.SET, func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(members, nil)) })
+		}
+	})
+	return b.Bytes()
 }
 
 // elements opens the constructed value of the given universal tag at the start

@@ -47,7 +47,7 @@ func TestSpellingsAreEqual(t *testing.T) {
 			continue
 		}
 		for _, s := range []string{n.String(), n.ShortNames(), n.OIDs(), n.Brazil()} {
-			if d := CompareNames(mustDN(t, s), n, OrderStrict); d != nil {
+			if d := CompareNames(mustDN(t, s), n, MatchStrict); d != nil {
 				t.Errorf("%s: %q differs: %+v", c.name, s, d)
 			}
 		}
@@ -101,7 +101,7 @@ func TestEqualNames(t *testing.T) {
 		{"S=SP,E=a@b", "ST=SP,emailAddress=A@B"},
 		{"CN=", "CN=#0c00"},
 	} {
-		if d := CompareNames(mustDN(t, c.registered), mustDN(t, c.presented), OrderStrict); d != nil {
+		if d := CompareNames(mustDN(t, c.registered), mustDN(t, c.presented), MatchStrict); d != nil {
 			t.Errorf("%q and %q differ: %+v", c.registered, c.presented, d)
 		}
 	}
@@ -130,20 +130,20 @@ func TestDifferentNames(t *testing.T) {
 		{"CN=#0c01e9", "CN=#1401e9", Difference{1, "CN=#0c01e9", "CN=é"}}, // not UTF-8
 		{"UID=a", "CN=a", Difference{1, "UID=a", "CN=a"}},
 	} {
-		d := CompareNames(mustDN(t, c.registered), mustDN(t, c.presented), OrderStrict)
+		d := CompareNames(mustDN(t, c.registered), mustDN(t, c.presented), MatchStrict)
 		if d == nil || *d != c.want {
 			t.Errorf("%q and %q: got %+v, want %+v", c.registered, c.presented, d, c.want)
 		}
 	}
 }
 
-func TestOrderAny(t *testing.T) {
+func TestAnyOrder(t *testing.T) {
 	a, b := mustDN(t, "CN=a,OU=x,OU=y,C=GB"), mustDN(t, "C=GB,OU=y,CN=a,OU=x")
-	if CompareNames(a, b, OrderStrict) == nil {
-		t.Error("another order is equal under OrderStrict")
+	if CompareNames(a, b, MatchStrict) == nil {
+		t.Error("another order is equal under MatchStrict")
 	}
-	if d := CompareNames(a, b, OrderAny); d != nil {
-		t.Errorf("another order differs under OrderAny: %+v", d)
+	if d := CompareNames(a, b, MatchAnyOrder); d != nil {
+		t.Errorf("another order differs under MatchAnyOrder: %+v", d)
 	}
 	for _, c := range []struct {
 		presented string
@@ -154,7 +154,7 @@ func TestOrderAny(t *testing.T) {
 		{"CN=a,OU=x,OU=y,C=GB,OU=x", Difference{5, "", "OU=x"}},
 		{"CN=a,OU=x+OU=y,C=GB", Difference{2, "OU=x", ""}},
 	} {
-		d := CompareNames(a, mustDN(t, c.presented), OrderAny)
+		d := CompareNames(a, mustDN(t, c.presented), MatchAnyOrder)
 		if d == nil || *d != c.want {
 			t.Errorf("%q: got %+v, want %+v", c.presented, d, c.want)
 		}
@@ -246,12 +246,12 @@ func TestNameWithNUL(t *testing.T) {
 		t.Errorf("printed as %q", got)
 	}
 	for _, s := range []string{"CN=a", "CN=ab", "CN=a b", `CN=a\\00b`} {
-		if CompareNames(mustDN(t, s), n, OrderStrict) == nil {
+		if CompareNames(mustDN(t, s), n, MatchStrict) == nil {
 			t.Errorf("equals %q", s)
 		}
 	}
 	// Keys separate the attributes of an RDN with NUL, so a value must not.
-	if CompareNames(mustDN(t, "O=b+CN=a"), name("b\x002.5.4.3=a", 10), OrderStrict) == nil {
+	if CompareNames(mustDN(t, "O=b+CN=a"), name("b\x002.5.4.3=a", 10), MatchStrict) == nil {
 		t.Error("one attribute passes for two")
 	}
 }
@@ -274,7 +274,7 @@ func FuzzParseDN(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%q printed as %q: %v", s, printed, err)
 			}
-			if d := CompareNames(n, again, OrderStrict); d != nil {
+			if d := CompareNames(n, again, MatchStrict); d != nil {
 				t.Fatalf("%q printed as %q differs: %+v", s, printed, d)
 			}
 		}
@@ -291,14 +291,14 @@ func FuzzParseName(f *testing.F) {
 			return
 		}
 		again, err := ParseName(der)
-		if err != nil || !reflect.DeepEqual(n, again) || CompareNames(n, again, OrderAny) != nil {
+		if err != nil || !reflect.DeepEqual(n, again) || CompareNames(n, again, MatchAnyOrder) != nil {
 			t.Fatalf("%x: not the same twice", der)
 		}
 		parsed, err := ParseDN(n.String())
 		if err != nil {
 			return // an empty name, NUL, or too long
 		}
-		if d := CompareNames(parsed, n, OrderStrict); d != nil {
+		if d := CompareNames(parsed, n, MatchStrict); d != nil {
 			t.Fatalf("%x printed as %q differs: %+v", der, n.String(), d)
 		}
 	})

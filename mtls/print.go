@@ -3,7 +3,6 @@ package mtls
 import (
 	"encoding/asn1"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"unicode"
 )
@@ -15,7 +14,7 @@ import (
 // Java garbles BMPString and accented TeletexString, which are decoded here, and
 // prints control characters raw, which are escaped here for the terminal's sake.
 func (n Name) String() string {
-	return n.print(func(b *strings.Builder, a Attribute) {
+	return n.print(false, func(b *strings.Builder, a Attribute) {
 		t, known := typesByOID[a.OID.String()]
 		known = known && t.descriptor != ""
 		if !known {
@@ -37,9 +36,12 @@ func (n Name) String() string {
 func (n Name) Brazil() string { return n.String() }
 
 // ShortNames prints the name with the short names of OpenSSL
-// (-nameopt RFC2253,-esc_msb,utf8), which proxies use too.
-func (n Name) ShortNames() string {
-	return n.print(func(b *strings.Builder, a Attribute) {
+// (-nameopt RFC2253,-esc_msb,utf8), which proxies use too. Like OpenSSL it also
+// turns the attributes of a multi-valued RDN around.
+func (n Name) ShortNames() string { return n.shortNames(true) }
+
+func (n Name) shortNames(turned bool) string {
+	return n.print(turned, func(b *strings.Builder, a Attribute) {
 		if t, ok := typesByOID[a.OID.String()]; ok {
 			writeAttribute(b, t.short, a, ",+<>;\"\\")
 			return
@@ -50,19 +52,25 @@ func (n Name) ShortNames() string {
 
 // OIDs prints every attribute as dotted OID and text.
 func (n Name) OIDs() string {
-	return n.print(func(b *strings.Builder, a Attribute) {
+	return n.print(false, func(b *strings.Builder, a Attribute) {
 		writeAttribute(b, a.OID.String(), a, ",+<>;\"\\")
 	})
 }
 
-func (n Name) print(write func(*strings.Builder, Attribute)) string {
+// print writes the RDNs from the last to the first, and with turned the attributes
+// of each likewise.
+func (n Name) print(turned bool, write func(*strings.Builder, Attribute)) string {
 	var b strings.Builder
 	for i := len(n) - 1; i >= 0; i-- {
-		for j, a := range n[i] {
+		for j := range n[i] {
 			if j > 0 {
 				b.WriteByte('+')
 			}
-			write(&b, a)
+			at := j
+			if turned {
+				at = len(n[i]) - 1 - j
+			}
+			write(&b, n[i][at])
 		}
 		if i > 0 {
 			b.WriteByte(',')
@@ -83,7 +91,13 @@ func writeAttribute(b *strings.Builder, name string, a Attribute, special string
 
 func writeHex(b *strings.Builder, name string, raw asn1.RawValue) {
 	b.WriteString(name)
-	b.WriteString("=#")
+	b.WriteByte('=')
+	writeEncoded(b, raw)
+}
+
+// writeEncoded writes a value as the hex of its encoding.
+func writeEncoded(b *strings.Builder, raw asn1.RawValue) {
+	b.WriteByte('#')
 	b.WriteString(hex.EncodeToString(raw.FullBytes))
 }
 
@@ -95,9 +109,7 @@ func writeEscaped(b *strings.Builder, value, special string) {
 	for i, r := range value {
 		switch {
 		case unicode.IsControl(r):
-			for _, octet := range []byte(string(r)) {
-				fmt.Fprintf(b, "\\%02X", octet)
-			}
+			writeOctets(b, r)
 			continue
 		case strings.ContainsRune(special, r), r == '#' && i == 0, r == ' ' && (i < lead || i >= tail):
 			b.WriteByte('\\')

@@ -33,18 +33,18 @@ type Registered struct {
 	Kind  string // one of the five Kind constants
 	Value string // as registered
 
-	order Order
-	name  Name
-	keys  []string
-	ip    netip.Addr
-	local string // of an email address
-	host  string // DNS name, or domain of an email address
+	matching Matching
+	name     Name
+	keys     []string
+	ip       netip.Addr
+	local    string // of an email address
+	host     string // DNS name, or domain of an email address
 }
 
-// ParseRegistered parses one of the five names. order counts for a subject DN
+// ParseRegistered parses one of the five names. matching counts for a subject DN
 // only. The error is fit for an invalid_client_metadata description.
-func ParseRegistered(kind, value string, order Order) (*Registered, error) {
-	r := &Registered{Kind: kind, Value: value, order: order}
+func ParseRegistered(kind, value string, matching Matching) (*Registered, error) {
+	r := &Registered{Kind: kind, Value: value, matching: matching}
 	if err := r.parse(); err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
@@ -57,7 +57,11 @@ func (r *Registered) parse() (err error) {
 	}
 	switch r.Kind {
 	case KindSubjectDN:
-		r.name, err = ParseDN(r.Value)
+		parse := ParseDN
+		if r.matching == MatchBrazil {
+			parse = ParseBrazilDN
+		}
+		r.name, err = parse(r.Value)
 		r.keys = r.name.keys()
 	case KindSANDNS:
 		r.host = r.Value
@@ -143,16 +147,26 @@ func (r *Registered) Match(p *Presented) Finding {
 	return f
 }
 
+// Names reports whether the registered name is this subject or one of these
+// alternative names: a certificate with them would be the client's.
+func (r *Registered) Names(subject Name, dns, uri, email []string, ip []netip.Addr) bool {
+	if r.Kind == KindSubjectDN {
+		return CompareNames(r.name, subject, r.matching) == nil
+	}
+	_, named := r.find(&altNames{dns: dns, uri: uri, email: email, ip: ip})
+	return named
+}
+
 func (r *Registered) matchSubject(p *Presented, f Finding) Finding {
 	f.Presented = p.subjectText
-	difference := compareKeys(r.name, p.subject, r.keys, p.subjectKeys, r.order)
+	difference := compareKeys(r.name, p.subject, r.keys, p.subjectKeys, r.matching.ordered())
 	if difference == nil {
 		f.OK = true
 		return f
 	}
 	f.Advice = fmt.Sprintf("RDN %d differs: registered %q, presented %q. To use this certificate, register %q.",
 		difference.Index, difference.Registered, difference.Presented, p.subjectText)
-	if r.order == OrderStrict && compareKeys(r.name, p.subject, r.keys, p.subjectKeys, OrderAny) == nil {
+	if r.matching.ordered() && compareKeys(r.name, p.subject, r.keys, p.subjectKeys, false) == nil {
 		f.Advice = "The RDNs are the same but in another order; the string starts with the last RDN of the certificate. " + f.Advice
 	}
 	return f

@@ -67,7 +67,7 @@ func TestMatchAlternativeNames(t *testing.T) { // A8
 		{KindSANEmail, "me@a.example", general(tagEmail, "a.example"), false},
 		{KindSANEmail, "me@a.example", general(tagEmail, "x@me@a.example"), false},
 	} {
-		r, err := ParseRegistered(c.kind, c.registered, OrderStrict)
+		r, err := ParseRegistered(c.kind, c.registered, MatchStrict)
 		if err != nil {
 			t.Errorf("%s %q: %v", c.kind, c.registered, err)
 			continue
@@ -82,12 +82,12 @@ func TestMatchAlternativeNames(t *testing.T) { // A8
 func TestMatchOneOfSeveral(t *testing.T) {
 	p := withNames(t, general(tagDNS, "a.example"), general(tagURI, "urn:x"), general(tagDNS, "b.example"))
 	for kind, value := range map[string]string{KindSANDNS: "b.example", KindSANURI: "urn:x"} {
-		r, err := ParseRegistered(kind, value, OrderStrict)
+		r, err := ParseRegistered(kind, value, MatchStrict)
 		if err != nil || !r.Match(p).OK {
 			t.Errorf("%s %s: %v", kind, value, err)
 		}
 	}
-	r, _ := ParseRegistered(KindSANEmail, "a@b.example", OrderStrict)
+	r, _ := ParseRegistered(KindSANEmail, "a@b.example", MatchStrict)
 	if f := r.Match(p); !strings.Contains(f.Presented, `dNSName ["a.example" "b.example"]`) {
 		t.Errorf("does not say what the certificate has: %+v", f)
 	}
@@ -103,28 +103,28 @@ func TestMatchSubject(t *testing.T) { // A7
 	p := present(t, (*authority)(nil).issue(t, "", func(c *x509.Certificate) {
 		c.RawSubject = unhex(t, javaNames[1].der)
 	}))
-	match := func(dn string, order Order) Finding {
-		r, err := ParseRegistered(KindSubjectDN, dn, order)
+	match := func(dn string, matching Matching) Finding {
+		r, err := ParseRegistered(KindSubjectDN, dn, matching)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r.Match(p)
 	}
 	for _, dn := range []string{p.Subject().String(), p.Subject().ShortNames(), p.Subject().OIDs()} {
-		if f := match(dn, OrderStrict); !f.OK || f.Presented != p.Subject().String() {
+		if f := match(dn, MatchStrict); !f.OK || f.Presented != p.Subject().String() {
 			t.Errorf("%s: %+v", dn, f)
 		}
 	}
 	shorter := p.Subject()[:len(p.Subject())-1].String()
-	if f := match(shorter, OrderStrict); f.OK || !strings.Contains(f.Advice, "RDN 1 differs") {
+	if f := match(shorter, MatchStrict); f.OK || !strings.Contains(f.Advice, "RDN 1 differs") {
 		t.Errorf("without its CN: %+v", f)
 	}
 	// crypto/x509 prints another order; so does OpenSSL by default.
 	for _, dn := range []string{p.Leaf.Subject.String(), forward(p.Subject())} {
-		if f := match(dn, OrderStrict); f.OK || !strings.Contains(f.Advice, "another order") || !strings.Contains(f.Advice, p.Subject().String()) {
+		if f := match(dn, MatchStrict); f.OK || !strings.Contains(f.Advice, "another order") || !strings.Contains(f.Advice, p.Subject().String()) {
 			t.Errorf("%s: %+v", dn, f)
 		}
-		if f := match(dn, OrderAny); !f.OK {
+		if f := match(dn, MatchAnyOrder); !f.OK {
 			t.Errorf("%s in any order: %+v", dn, f)
 		}
 	}
@@ -164,7 +164,7 @@ func TestParseRegisteredRefuses(t *testing.T) {
 		{KindSANEmail, "a b@c.example", "email"},
 		{KindSANURI, "urn:" + strings.Repeat("a", maxDN), "more than"},
 	} {
-		if _, err := ParseRegistered(c.kind, c.value, OrderStrict); err == nil || !strings.Contains(err.Error(), c.reason) {
+		if _, err := ParseRegistered(c.kind, c.value, MatchStrict); err == nil || !strings.Contains(err.Error(), c.reason) {
 			t.Errorf("%s %.40q: got %v, want an error with %q", c.kind, c.value, err, c.reason)
 		}
 	}
@@ -177,7 +177,7 @@ func FuzzRegistered(f *testing.F) {
 	}
 	bare := withNames(f, general(tagDNS, "*.example"))
 	f.Fuzz(func(t *testing.T, kind int, value string) {
-		r, err := ParseRegistered(kinds[uint(kind)%5], value, OrderAny)
+		r, err := ParseRegistered(kinds[uint(kind)%5], value, MatchAnyOrder)
 		if err != nil {
 			return
 		}

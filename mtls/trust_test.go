@@ -348,7 +348,7 @@ func TestKeptConnectionAllocatesNothing(t *testing.T) {
 	root := newRoot(t, "Root")
 	trust := trustIn(t, TrustConfig{Revoked: func(_, _ *x509.Certificate) (r Revocation, ok bool) { return }}, root)
 	p := present(t, root.issue(t, "client", nil))
-	registered, err := ParseRegistered(KindSubjectDN, "cn=CLIENT", OrderStrict)
+	registered, err := ParseRegistered(KindSubjectDN, "cn=CLIENT", MatchStrict)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,9 @@ type Event struct {
 	AuthMethod  string `json:"client_auth_method,omitempty"`
 	GrantType   string `json:"grant_type,omitempty"`
 	Certificate string `json:"certificate,omitempty"` // x5t#S256 of the client certificate
+	// CertificateLeft is how long the client certificate lasts still, if that is
+	// not for long; otherwise zero.
+	CertificateLeft time.Duration `json:"certificate_left_ns,omitempty"`
 
 	Status      int     `json:"status,omitempty"` // 0: no HTTP answer, the handshake failed
 	Error       string  `json:"error,omitempty"`

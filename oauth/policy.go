@@ -68,9 +68,9 @@ type Policy struct {
 	RefreshTokenLifetime    time.Duration `json:"refresh_token_lifetime"`
 	MaxRefreshTokenLifetime time.Duration `json:"max_refresh_token_lifetime"`
 
-	// AnyDNOrder accepts a subject whose RDNs come in another order than
-	// registered; RFC 5280 says the order matters, so the default is strict.
-	AnyDNOrder bool `json:"any_dn_order"`
+	// DNMatching is how a registered subject is held against a certificate's:
+	// strict (also if empty), any_order or brazil, as mtls.Matching has them.
+	DNMatching string `json:"dn_matching"`
 }
 
 // AudienceRule says which aud values a client assertion may carry.

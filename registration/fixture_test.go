@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/store"
 	"github.com/fapid/fapid/testkeys"
@@ -41,7 +42,7 @@ var (
 		TokenAlgs:              []string{"ES256", "PS256"},
 		AccessTokenLifetime:    10 * time.Minute,
 		MaxAccessTokenLifetime: time.Hour,
-		AnyDNOrder:             true,
+		DNMatching:             string(mtls.MatchAnyOrder),
 	}
 )
 

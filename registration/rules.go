@@ -275,11 +275,7 @@ func setCertificate(c *Client) error {
 	if len(names) > 1 {
 		return invalid(names[1].member, "is given together with %s; expected exactly one of the five names (RFC 8705 section 2.1.2)", names[0].member)
 	}
-	order := mtls.OrderStrict
-	if c.Policy.AnyDNOrder {
-		order = mtls.OrderAny
-	}
-	registered, err := mtls.ParseRegistered(names[0].member, names[0].value, order)
+	registered, err := mtls.ParseRegistered(names[0].member, names[0].value, mtls.Matching(c.Policy.DNMatching))
 	if err != nil {
 		return oauth.InvalidClientMetadata("%s", err.Error())
 	}

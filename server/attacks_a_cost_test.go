@@ -1,10 +1,16 @@
 package server_test
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"math/big"
@@ -75,6 +81,8 @@ func TestAttackA21(t *testing.T) {
 		"crowd":              {key, append(root.below(t, "crowd", nil).leaf(t, key, nil)[:1], crowd...)},
 		"RSA-16384":          {publicOnly{large}, forgedLeaf(t, root, large)},
 		"e = 2^31-1":         {publicOnly{exponent}, forgedLeaf(t, root, exponent)},
+		"DSA":                {key, []*x509.Certificate{withKey(t, root, odd, dsaKey)}},
+		"no key at all":      {key, []*x509.Certificate{withKey(t, root, odd, "3000")}},
 		"bad ASN.1 in front": {key, []*x509.Certificate{mangled(1)}},
 		"bad ASN.1 inside":   {key, []*x509.Certificate{mangled(len(odd.Raw) / 2)}},
 		"bad ASN.1 early":    {key, []*x509.Certificate{mangled(12)}},
@@ -94,6 +102,34 @@ func TestAttackA21(t *testing.T) {
 		})
 	}
 	askAll(t, s, holder(t, s, key, root.leaf(t, key, nil)...), s.MTLS, "leaf", 200, "")
+}
+
+// dsaKey is the SubjectPublicKeyInfo of a DSA key with parameters of a few bytes.
+const dsaKey = "301c" + "3014" + "06072a8648ce380401" + "3009" + "020117" + "02010b" + "020102" + "0304" + "00" + "020103"
+
+// withKey replaces the key in a certificate of the CA, and signs it again.
+func withKey(t testing.TB, p *pki, c *x509.Certificate, spki string) *x509.Certificate {
+	t.Helper()
+	info, err := hex.DecodeString(spki)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body asn1.RawValue
+	if _, err := asn1.Unmarshal(c.RawTBSCertificate, &body); err != nil {
+		t.Fatal(err)
+	}
+	tbs := marshal(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: bytes.Replace(body.Bytes, c.RawSubjectPublicKeyInfo, info, 1)})
+	digest := sha256.Sum256(tbs)
+	signature, err := p.key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der := marshal(t, struct {
+		TBS       asn1.RawValue
+		Algorithm pkix.AlgorithmIdentifier
+		Signature asn1.BitString
+	}{asn1.RawValue{FullBytes: tbs}, pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}}, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}})
+	return &x509.Certificate{Raw: der}
 }
 
 // forgedLeaf is a certificate for a public key that nobody has to hold.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -46,7 +47,8 @@ func (s *Server) openCertificates(ctx context.Context) error {
 func (s *Server) openCA(ctx context.Context) (err error) {
 	config := certs.Config{
 		Dir: s.path("ca"), Store: s.store, Now: s.options.Now,
-		CRLURL: s.config.Listeners.Standard.URL + "/crl",
+		CRLURL:  s.config.Listeners.Standard.URL + "/crl",
+		OCSPURL: s.config.Listeners.Standard.URL + "/ocsp",
 	}
 	if _, err := os.Stat(config.Dir); errors.Is(err, fs.ErrNotExist) {
 		if s.ca, err = certs.Create(ctx, config, caName); err != nil {
@@ -87,7 +89,7 @@ func (s *Server) issueServerCertificates(ctx context.Context) error {
 	ecdsa, ecdsaErr := tls.LoadX509KeyPair(s.serverFile("ecdsa.pem"), s.serverFile("ecdsa.key"))
 	if rsaErr != nil || ecdsaErr != nil || !s.goodFor(rsa.Leaf) || !s.goodFor(ecdsa.Leaf) {
 		var err error
-		if rsa, ecdsa, err = s.newServerCertificates(ctx); err != nil {
+		if rsa, ecdsa, err = s.newServerCertificates(ctx, signer(rsa), signer(ecdsa)); err != nil {
 			return fmt.Errorf("server certificates: %w", err)
 		}
 	}
@@ -129,8 +131,16 @@ func (s *Server) goodFor(leaf *x509.Certificate) bool {
 	return true
 }
 
-func (s *Server) newServerCertificates(ctx context.Context) (rsa, ecdsa tls.Certificate, err error) {
-	issuedRSA, issuedECDSA, err := s.ca.IssueServer(ctx, s.hosts())
+// signer is the key of a certificate; nil for none.
+func signer(pair tls.Certificate) crypto.Signer {
+	key, _ := pair.PrivateKey.(crypto.Signer)
+	return key
+}
+
+// newServerCertificates issues them for the keys there are, so that whoever has
+// noted a key finds it again, and for new ones otherwise.
+func (s *Server) newServerCertificates(ctx context.Context, rsaKey, ecdsaKey crypto.Signer) (rsa, ecdsa tls.Certificate, err error) {
+	issuedRSA, issuedECDSA, err := s.ca.IssueServer(ctx, s.hosts(), rsaKey, ecdsaKey)
 	if err != nil {
 		return rsa, ecdsa, err
 	}
@@ -160,6 +170,19 @@ func (s *Server) keepServerCertificate(name string, issued *certs.Issued) (tls.C
 	return tls.X509KeyPair(chain, key)
 }
 
+// clientsNamed are the clients of all realms that a certificate with these names
+// would authenticate.
+func (s *Server) clientsNamed(name mtls.Name, subject *certs.Subject) (ids []string) {
+	for _, r := range s.realms {
+		for _, client := range r.clients.List("", 1<<30) {
+			if client.Certificate != nil && client.Certificate.Names(name, subject.DNS, subject.URI, subject.Email, subject.IP) {
+				ids = append(ids, client.ID)
+			}
+		}
+	}
+	return ids
+}
+
 // certificateEnds are the certificates whose end somebody should be warned of.
 func (s *Server) certificateEnds() []admin.CertificateEnd {
 	var ends []admin.CertificateEnd
@@ -174,5 +197,5 @@ func (s *Server) certificateEnds() []admin.CertificateEnd {
 		add("ca", "root", s.ca.Root())
 		add("ca", "issuing", s.ca.Issuing())
 	}
-	return ends
+	return append(ends, s.endings.List()...)
 }

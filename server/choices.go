@@ -24,6 +24,7 @@ var choices = map[string]choice{
 	"layout":          {noun: "layout", words: sortedKeys(layouts), elsewhere: "define it under layouts", own: func(c *Config) []string { return sortedKeys(c.Layouts) }},
 	"built-in layout": {noun: "built-in layout", words: sortedKeys(layouts)},
 	"level":           {noun: "log level", words: []string{"debug", "info", "warn", "error"}},
+	"dn-matching":     {noun: "DN matching", words: []string{string(mtls.MatchStrict), string(mtls.MatchAnyOrder), string(mtls.MatchBrazil)}},
 	"audience":        {noun: "audience rule", words: []string{string(oauth.AudienceIssuer), string(oauth.AudienceEndpoints)}},
 	"token-alg":       {noun: "signing algorithm for tokens", words: token.Algs},
 	"assertion-alg":   {noun: "signing algorithm for client assertions", words: []string{"PS256", "ES256", "EdDSA", "Ed25519", "PS384", "PS512", "ES384", "ES512", "RS256"}},

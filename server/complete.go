@@ -159,6 +159,7 @@ func (c *Config) Policy(name string) (*oauth.Policy, bool) {
 	replaceList(&row.DPoPAlgs, own.DPoPAlgs)
 	replaceList(&row.GrantTypes, own.GrantTypes)
 	replace(&row.AssertionAudience, own.AssertionAudience)
+	replace(&row.DNMatching, string(own.DNMatching))
 	replace(&row.AssertionLifetime, own.AssertionLifetime.std())
 	replace(&row.ClockSkew, own.ClockSkew.std())
 	replace(&row.AccessTokenLifetime, own.AccessTokenLifetime.std())
@@ -171,7 +172,6 @@ func (c *Config) Policy(name string) (*oauth.Policy, bool) {
 	}{
 		{&row.SenderConstrained, own.SenderConstrained},
 		{&row.DPoPNonce, own.DPoPNonce},
-		{&row.AnyDNOrder, own.AnyDNOrder},
 		{&row.RefreshRotation, own.RefreshRotation},
 		{&row.RefreshForClientCredentials, own.RefreshForClientCredentials},
 		{&row.RefreshWithRenewedCertificate, own.RefreshWithRenewedCertificate},

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/testkeys"
 )
@@ -211,7 +212,7 @@ func TestCompleteAccepts(t *testing.T) {
 		"admin behind a proxy":    "listeners: {admin: {url: 'https://ops.test'}}",
 		"issuer with a path":      "realms: {default: {issuer: 'https://localhost:8443/a/b', trust: {sandbox_ca: true}}}",
 		"own weak policy":         "policies: {a: {base: sandbox, token_endpoint_auth_methods: [client_secret_basic], token_endpoint_auth_signing_algs: [RS256], clock_skew: 5m}}",
-		"own narrow policy":       "policies: {a: {base: fapi1-advanced, client_assertion_audience: issuer, token_endpoint_auth_methods: [private_key_jwt], clock_skew: 1m, any_dn_order: true, dpop_nonce: true}}",
+		"own narrow policy":       "policies: {a: {base: fapi1-advanced, client_assertion_audience: issuer, token_endpoint_auth_methods: [private_key_jwt], clock_skew: 1m, dn_matching: any_order, dpop_nonce: true}}",
 		"server certificates":     "tls: {rsa: {certificate: rsa.pem, key: rsa.key}, ecdsa: {certificate: p256.pem, key: p256.key}}",
 		"CAs":                     "realms: {default: {trust: {cas: [good.pem], crls: [good.pem]}, jwks: {allow_private: ['fc00::/7'], cas: [good.pem]}}}",
 	} {
@@ -249,7 +250,7 @@ func TestOwnPolicyOverrides(t *testing.T) {
 		Base: "fapi2", AuthMethods: []string{oauth.AuthTLS}, AssertionAlgs: []string{"RS256"},
 		AssertionAudience: oauth.AudienceEndpoints, AssertionLifetime: Duration(time.Second), ClockSkew: Duration(time.Second),
 		SenderConstrained: new(bool), TokenAlgs: []string{"PS256"}, AccessTokenLifetime: Duration(time.Second),
-		MaxAccessTokenLifetime: Duration(time.Second), AnyDNOrder: &yes, DPoPAlgs: []string{"ES384"}, DPoPNonce: &yes,
+		MaxAccessTokenLifetime: Duration(time.Second), DNMatching: mtls.MatchBrazil, DPoPAlgs: []string{"ES384"}, DPoPNonce: &yes,
 		RefreshRotation: &yes, RefreshForClientCredentials: &yes, RefreshWithRenewedCertificate: new(bool),
 		RefreshTokenLifetime: Duration(time.Second), MaxRefreshTokenLifetime: Duration(time.Second), GrantTypes: []string{"client_credentials"},
 	}

@@ -4,6 +4,7 @@ package server
 import (
 	"net/netip"
 
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 )
 
@@ -82,7 +83,7 @@ type Policy struct {
 	RefreshWithRenewedCertificate *bool              `json:"refresh_with_renewed_certificate,omitempty" doc:"Accept a renewed certificate of the same identity with a refresh token that came with a bound token."`
 	RefreshTokenLifetime          Duration           `json:"refresh_token_lifetime,omitempty" from:"10s" to:"87600h" doc:"For clients that chose none."`
 	MaxRefreshTokenLifetime       Duration           `json:"max_refresh_token_lifetime,omitempty" from:"10s" to:"87600h" doc:"The longest a client may choose."`
-	AnyDNOrder                    *bool              `json:"any_dn_order,omitempty" doc:"Accept a subject DN whose parts come in another order than registered."`
+	DNMatching                    mtls.Matching      `json:"dn_matching,omitempty" choices:"dn-matching" doc:"How a registered subject DN is held against a certificate's: strict, any_order (the same parts in another order are accepted) or brazil (any order, and only the spelling of Open Finance Brasil can be registered). Default strict."`
 }
 
 // Layout is a URL layout built on another.

@@ -51,8 +51,8 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
 		&scim.Provider{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
-	if r.name == s.order[0] && s.ca != nil {
-		list = append(list, &flow.CRL{List: s.ca.CRL})
+	if r.name == s.order[0] {
+		list = append(list, s.revocations()...)
 	}
 	clients.Authenticator = &clientauth.Authenticator{
 		Clients:        r.clients,
@@ -64,7 +64,19 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		Now:            r.now,
 		TokenEndpoints: r.tokenEndpoints(),
 	}
+	if r.foreign != nil {
+		clients.Authenticator.Verified = r.foreign.remember
+	}
 	return list
+}
+
+// revocations is where the sandbox CA's certificates can be looked up; it is served
+// by the first realm and on the operator's listener, which is plain HTTP.
+func (s *Server) revocations() []endpoint.Feature {
+	if s.ca == nil {
+		return nil
+	}
+	return []endpoint.Feature{&flow.CRL{List: s.ca.CRL}, &flow.OCSP{Answer: s.ca.OCSP}}
 }
 
 // guard is for a protected resource of the realm.

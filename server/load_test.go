@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fapid/fapid/mtls"
 )
 
 // loadText loads a configuration that is called fapid.yaml.
@@ -167,7 +169,8 @@ func TestLayers(t *testing.T) {
 			"FAPID_REALMS__OPEN_BANKING__TRUST__SANDBOX_CA=false",
 			"FAPID_POLICIES__MINE__BASE=oauth2",
 			"FAPID_POLICIES__MINE__CLOCK_SKEW=20s",
-			"FAPID_POLICIES__MINE__ANY_DN_ORDER=true",
+			"FAPID_POLICIES__MINE__DN_MATCHING=any_order",
+			"FAPID_POLICIES__MINE__DPOP_NONCE=true",
 			"FAPID_PROXY__TRUSTED=10.0.0.1/32,10.0.0.2/32",
 			"FAPID_DIR=state",
 		},
@@ -184,7 +187,7 @@ func TestLayers(t *testing.T) {
 			"open-banking": {Policy: "sandbox", Scopes: []string{"openid", "payments"}},
 			"other":        {Issuer: "https://localhost:8443/other"},
 		},
-		Policies: map[string]Policy{"mine": {Base: "oauth2", ClockSkew: Duration(20 * time.Second), AnyDNOrder: &yes}},
+		Policies: map[string]Policy{"mine": {Base: "oauth2", ClockSkew: Duration(20 * time.Second), DNMatching: mtls.MatchAnyOrder, DPoPNonce: &yes}},
 		Proxy:    &Proxy{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("10.0.0.2/32")}},
 	}
 	for path, name := range map[string]string{

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fapid/fapid/mtls"
 )
 
 // everything has a value, other than the default, for every key there is.
@@ -33,7 +35,7 @@ func everything(t *testing.T) Config {
 				Base: "oauth2", AuthMethods: []string{"private_key_jwt"}, AssertionAlgs: []string{"RS256", "ES256"},
 				AssertionAudience: "issuer", AssertionLifetime: Duration(90 * time.Second), ClockSkew: Duration(10*time.Second + 5),
 				SenderConstrained: &no, TokenAlgs: []string{"ES256"}, AccessTokenLifetime: Duration(time.Hour),
-				MaxAccessTokenLifetime: Duration(90 * time.Minute), AnyDNOrder: &yes,
+				MaxAccessTokenLifetime: Duration(90 * time.Minute), DNMatching: mtls.MatchBrazil,
 				DPoPAlgs: []string{"PS256", "ES384"}, DPoPNonce: &yes,
 				RefreshRotation: &yes, RefreshForClientCredentials: &yes, RefreshWithRenewedCertificate: &no,
 				RefreshTokenLifetime: Duration(time.Hour), MaxRefreshTokenLifetime: Duration(2 * time.Hour),
@@ -176,7 +178,7 @@ func TestDurationText(t *testing.T) {
 func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{
 		"", "dir: a\n", "log: {level: debug}\n", "realms:\n  default:\n    trust: {sandbox_ca: true}\n    scopes: [openid, 'a b', \"\\u00e9\"]\n",
-		"policies:\n  mine: {base: oauth2, clock_skew: 1m30s, any_dn_order: false}\n", "proxy: {trusted: ['::1/128', 10.0.0.0/8]}\n",
+		"policies:\n  mine: {base: oauth2, clock_skew: 1m30s, dn_matching: strict}\n", "proxy: {trusted: ['::1/128', 10.0.0.0/8]}\n",
 		"realms:\n", "dir: |\n  a\n", "dir: >-\n  a\n  b\n", "? a\n", "- - -", "a: &a [*a]", "{", "\ufeffdir: x\r\n", "realms: {1: {}, true: {}, ~: {}, 'a.b': {}}\n",
 		"tls: {rsa: {certificate: a, key: b}}", "---\ndir: a\n...\n", "dir: a #b\n#c\n", "\"dir\": 'it''s'\n",
 	} {

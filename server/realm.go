@@ -44,6 +44,7 @@ type realm struct {
 	trust     atomic.Pointer[mtls.Trust]
 	ca        *certs.Authority // nil unless the realm trusts the sandbox CA
 	crls      []*certs.CRLFile
+	foreign   *foreign // nil without CRLs
 	caFiles   []string
 	caStamps  []time.Time
 	policies  map[string]*oauth.Policy
@@ -61,7 +62,7 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		}
 		r.policies[policy] = row
 	}
-	if err := r.openTrust(s); err != nil {
+	if err := r.openTrust(ctx, s); err != nil {
 		return nil, fmt.Errorf("realm %s: %w", name, err)
 	}
 	sealer, err := store.NewSealer(s.master[:], name+"/secrets")
@@ -204,7 +205,7 @@ func (r *realm) operated() admin.Realm {
 // openTrust reads the realm's CAs and CRLs. A file that is missing, empty or no
 // certificate stops the start: a realm that trusts nobody by accident, or
 // everybody, is not a realm.
-func (r *realm) openTrust(s *Server) error {
+func (r *realm) openTrust(ctx context.Context, s *Server) error {
 	if r.config.Trust.SandboxCA {
 		r.ca = s.ca
 	}
@@ -228,7 +229,10 @@ func (r *realm) openTrust(s *Server) error {
 		}
 		r.crls = append(r.crls, crl)
 	}
-	return nil
+	if len(r.crls) > 0 {
+		r.foreign, err = openForeign(ctx, r.name, s.store, r.crls, r.now)
+	}
+	return err
 }
 
 // buildTrust makes a new trust from the files as they are now.
@@ -288,10 +292,10 @@ func (r *realm) revoked(leaf, issuer *x509.Certificate) (mtls.Revocation, bool) 
 	return mtls.Revocation{}, false
 }
 
-// certificateRevoked reports whether our CA has revoked the certificate with
-// this x5t#S256.
+// certificateRevoked reports whether our CA or, as far as it has been seen here,
+// another one has revoked the certificate with this x5t#S256.
 func (r *realm) certificateRevoked(thumbprint string) bool {
-	return r.ca != nil && r.ca.RevokedThumbprint(thumbprint)
+	return r.ca != nil && r.ca.RevokedThumbprint(thumbprint) || r.foreign != nil && r.foreign.revoked(thumbprint)
 }
 
 // stamps are the files' modification times; a missing file has the zero time.

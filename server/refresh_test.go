@@ -283,6 +283,17 @@ func TestRefreshBinding(t *testing.T) {
 		tpp.Connect()
 		pairOf(t, refresh(tpp, token)) // nothing was spent
 	})
+	t.Run("sibling of the same CA", func(t *testing.T) { // A19
+		tpp, sibling := s.TPP("owner", refreshing, servertest.Under("keep")), s.TPP("sibling", refreshing, servertest.Under("keep"))
+		token, before := begin(t, tpp).refresh, *tpp.Participant
+		tpp.Transport, tpp.TransportKey = sibling.Transport, sibling.TransportKey
+		tpp.Connect()
+		wantAnswer(t, refresh(tpp, token), http.StatusUnauthorized, "invalid_client")
+		wantAnswer(t, refresh(sibling, token), http.StatusBadRequest, "invalid_grant") // as itself
+		*tpp.Participant = before
+		tpp.Connect()
+		pairOf(t, refresh(tpp, token)) // nothing was burned by a stranger
+	})
 	t.Run("by assertion", func(t *testing.T) {
 		bound := func(m *registration.Metadata) { m.CertificateBoundTokens = true }
 		tpp := s.TPP("asserts", servertest.JWT, bound, refreshing, servertest.Under("keep"))

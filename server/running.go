@@ -18,6 +18,7 @@ const runningFile = "running.json"
 // Running is where a directory's server can be reached.
 type Running struct {
 	Operator string            `json:"operator"` // URL of the operator's listener
+	MTLS     string            `json:"mtls"`     // URL of the mTLS listener
 	Issuers  map[string]string `json:"issuers"`  // by realm
 }
 
@@ -37,7 +38,7 @@ func FindRunning(dir string) (Running, error) {
 
 // announce writes where this server is.
 func (s *Server) announce() error {
-	running := Running{Operator: s.config.Listeners.Admin.URL, Issuers: map[string]string{}}
+	running := Running{Operator: s.config.Listeners.Admin.URL, MTLS: s.config.Listeners.MTLS.URL, Issuers: map[string]string{}}
 	for name, r := range s.realms {
 		running.Issuers[name] = r.config.Issuer
 	}
@@ -52,14 +53,7 @@ func (s *Server) announce() error {
 // running server, or what the configuration says. An empty realm means the one
 // the sample client is registered in.
 func SandboxIssuer(dir, realm, client string) (string, error) {
-	if realm == "" {
-		realm = "default"
-		for _, sample := range samples {
-			if sample.id == client {
-				realm = sample.realm
-			}
-		}
-	}
+	realm = realmOf(realm, client)
 	running, err := FindRunning(dir)
 	if err != nil {
 		return "", err
@@ -67,16 +61,58 @@ func SandboxIssuer(dir, realm, client string) (string, error) {
 	if issuer, ok := running.Issuers[realm]; ok {
 		return issuer, nil
 	}
-	config, err := Load(Source{File: filepath.Join(dir, "fapid.yaml"), Env: os.Environ(), Flags: map[string]string{"dir": dir}})
+	config, err := sandboxFile(dir, realm)
 	if err != nil {
 		return "", err
 	}
-	if err := config.Complete(); err != nil {
+	return config.Realms[realm].Issuer, nil
+}
+
+// SandboxTokenAlias finds where a client of a sandbox asks for tokens with its
+// certificate, like [SandboxIssuer].
+func SandboxTokenAlias(dir, realm, client string) (string, error) {
+	realm = realmOf(realm, client)
+	running, err := FindRunning(dir)
+	if err != nil {
 		return "", err
 	}
-	found, ok := config.Realms[realm]
-	if !ok {
-		return "", fmt.Errorf("there is no realm %s in %s", realm, filepath.Join(dir, "fapid.yaml"))
+	config, err := sandboxFile(dir, realm)
+	if err != nil {
+		return "", err
 	}
-	return found.Issuer, nil
+	base := config.Listeners.MTLS.URL
+	if running.MTLS != "" {
+		base = running.MTLS
+	}
+	layout, _ := config.layout(config.Realms[realm].Layout) // Complete has looked
+	return base + first(layout.Paths("token_endpoint", realm)), nil
+}
+
+// realmOf is the realm a sample client is registered in, unless another is named.
+func realmOf(realm, client string) string {
+	if realm != "" {
+		return realm
+	}
+	for _, sample := range samples {
+		if sample.id == client {
+			return sample.realm
+		}
+	}
+	return "default"
+}
+
+// sandboxFile reads the configuration of a sandbox, which must have the realm.
+func sandboxFile(dir, realm string) (*Config, error) {
+	file := filepath.Join(dir, "fapid.yaml")
+	config, err := Load(Source{File: file, Env: os.Environ(), Flags: map[string]string{"dir": dir}})
+	if err != nil {
+		return nil, err
+	}
+	if err := config.Complete(); err != nil {
+		return nil, err
+	}
+	if _, ok := config.Realms[realm]; !ok {
+		return nil, fmt.Errorf("there is no realm %s in %s", realm, file)
+	}
+	return &config, nil
 }

@@ -174,7 +174,11 @@ func (s *Server) furnishAll(ctx context.Context, fapid string) error {
 		})
 	}
 	making.Wait()
-	return errors.Join(append(failures, s.furnishAPIs(ctx), s.furnishUsers(ctx))...)
+	if err := errors.Join(append(failures, s.furnishAPIs(ctx), s.furnishUsers(ctx))...); err != nil {
+		return err
+	}
+	s.renewSamples(ctx)
+	return nil
 }
 
 // furnishAPIs registers the sample APIs that are missing.

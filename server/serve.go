@@ -186,6 +186,9 @@ func (s *Server) everyMinute(ctx context.Context) {
 			s.options.Log.Error("signing keys could not be read", "realm", name, "error", err.Error())
 		}
 	}
+	if !s.samplesDue.IsZero() && s.options.Now().After(s.samplesDue) {
+		s.renewSamples(ctx)
+	}
 	if err := s.renewServerCertificates(ctx); err != nil && ctx.Err() == nil {
 		s.options.Log.Error("server certificates could not be renewed", "error", err.Error())
 	}

@@ -48,12 +48,17 @@ type Server struct {
 	realms  map[string]*realm
 	traces  *endpoint.Traces
 	metrics *admin.Metrics
+	endings *admin.Endings
 	// observers are told of every finished request.
 	observers []func(*oauth.Event)
 
 	standard, mtls, admin *endpoint.Router
 	operatorKey           string
 	draining              atomic.Bool // set when the server begins to end
+
+	// samplesDue is when the first certificate of a sample client is to be renewed;
+	// zero where there are no sample clients.
+	samplesDue time.Time
 }
 
 // Options are what a caller decides beside the configuration.
@@ -123,6 +128,7 @@ func Open(ctx context.Context, config Config, options Options) (_ *Server, err e
 	if err := s.openCertificates(ctx); err != nil {
 		return nil, err
 	}
+	s.endings = admin.NewEndings(options.Log, options.Now)
 	s.metrics.WatchCertificates(options.Now, s.certificateEnds)
 	return s, s.openRealms(ctx)
 }
@@ -163,7 +169,7 @@ func (s *Server) openRealms(ctx context.Context) error {
 
 // route mounts the realms on the two listeners and the operator's site on its own.
 func (s *Server) route() error {
-	s.observers = []func(*oauth.Event){s.metrics.Observe, admin.LogObserver(s.options.Log)}
+	s.observers = []func(*oauth.Event){s.metrics.Observe, admin.LogObserver(s.options.Log), s.endings.Observe}
 	forwarding, err := s.forwarding()
 	if err != nil {
 		return err
@@ -194,7 +200,7 @@ func (s *Server) forwarding() (*mtls.Forwarding, error) {
 func (s *Server) routeOperator() error {
 	operator := &admin.Operator{
 		Version: s.options.Version, Started: time.Now(), Now: s.options.Now,
-		CA: s.ca, Traces: s.traces, Metrics: s.metrics,
+		CA: s.ca, Named: s.clientsNamed, Traces: s.traces, Metrics: s.metrics,
 		KeyHash: sha256.Sum256([]byte(s.operatorKey)), Open: s.options.OpenOperator,
 		Ready: s.ready, Hosts: []string{"localhost", "127.0.0.1", "::1"},
 	}
@@ -202,7 +208,9 @@ func (s *Server) routeOperator() error {
 		operator.Realms = append(operator.Realms, s.realms[name].operated())
 	}
 	site := &endpoint.Site{StandardURL: s.config.Listeners.Admin.URL, Issuer: s.config.Listeners.Admin.URL, Now: s.options.Now}
-	operator.Install(site)
+	for _, feature := range append([]endpoint.Feature{operator}, s.revocations()...) {
+		feature.Install(site)
+	}
 	// The operator's own requests are kept apart: polling would push out the
 	// traces that a tester wants to see.
 	s.admin = &endpoint.Router{Listener: endpoint.Admin, AnyHost: true, Finished: s.observers, Traces: endpoint.NewTraces(keptOperations, keptOperations)}

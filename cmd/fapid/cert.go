@@ -1,11 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/mtls/doctor"
 	"github.com/fapid/fapid/server/admin"
-	"github.com/fapid/fapid/server/participant"
 )
 
 func certCommand(open Opener) *cobra.Command {
@@ -23,7 +23,9 @@ func certCommand(open Opener) *cobra.Command {
 		Use:   "cert",
 		Short: "Issue, sign, renew, revoke and look up certificates of the sandbox CA",
 		Long: `Cert works with the CA that the server keeps. A revocation is in force for the
-very next request, also on connections that are open.
+very next request, also on connections that are open; CRL and OCSP, at /crl and /ocsp
+of the issuer's host and the operator's, say so at once. Whoever presents a
+certificate that ends within 30 days is told in Fapid-Cert-Expires-In, in seconds.
 
 Profiles of certificates, and the attributes a subject must have, in the order
 of the certificate; --subject is written the other way round:
@@ -46,179 +48,17 @@ func profileList() string {
 	var out strings.Builder
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	for _, profile := range certs.Profiles() {
-		fmt.Fprintf(table, "  %s\t%s\t%s\n", profile, profile.About(), strings.Join(profile.Attributes(), " "))
+		attributes := strings.Join(profile.Attributes(), " ")
+		if len(profile.OtherNames()) > 0 {
+			attributes += "; --san otherName:OID=TEXT"
+		}
+		if profile.PSD2() {
+			attributes += "; --psd2-role --nca-name"
+		}
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", profile, profile.About(), attributes)
 	}
 	_ = table.Flush() // into memory
 	return strings.TrimRight(out.String(), "\n")
-}
-
-// holderFlags say whom a certificate is for.
-func holderFlags(command *cobra.Command, request *admin.IssueRequest) {
-	set := command.Flags()
-	set.StringVar((*string)(&request.Profile), "profile", string(certs.ProfileClient), "profile of the certificate")
-	set.StringVar(&request.Subject, "subject", "", "distinguished name as in RFC 4514, most specific RDN first")
-	set.StringArrayVar(&request.SANs, "san", nil, "subject alternative name: DNS:host, IP:address, URI:uri or email:address (repeatable)")
-	set.StringVar(&request.Owner, "owner", "", "label of the record, such as a client_id")
-}
-
-func certIssueCommand(open Opener, asJSON *bool) *cobra.Command {
-	var request admin.IssueRequest
-	var out, name, password string
-	var force bool
-	command := &cobra.Command{
-		Use:   "issue",
-		Short: "Make a key and a certificate for it",
-		Long: `Issue writes NAME.pem (leaf and issuing CA), NAME.key (mode 0600) and NAME.p12
-into the --out folder. The CA keeps no copy of the key.`,
-		Example: `  fapid cert issue --subject 'CN=tpp,O=Example,C=GB' --out certs --name tpp
-  fapid cert issue --profile server --subject CN=api.example --san api.example --san 127.0.0.1
-  fapid cert issue --profile qwac --subject 'CN=tpp,organizationIdentifier=PSDDE-BAFIN-123456,O=Example,C=DE'`,
-		Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			if name == "" {
-				name = string(request.Profile)
-			}
-			if err := writable(out, force, name+admin.ChainFile, name+admin.KeyFile, name+admin.BundleFile); err != nil {
-				return err
-			}
-			return open.with(command, func(operator *admin.Client) error {
-				issued, err := operator.Issue(command.Context(), request)
-				if err != nil {
-					return err
-				}
-				files, err := issued.Files(name, password)
-				if err != nil {
-					return err
-				}
-				if err := write(out, files); err != nil {
-					return err
-				}
-				if *asJSON {
-					return printJSON(command.OutOrStdout(), issued.Record)
-				}
-				for _, file := range files {
-					fmt.Fprintln(command.OutOrStdout(), "wrote", filepath.Join(out, file.Name))
-				}
-				return printCertificate(command.OutOrStdout(), &issued.Record)
-			})
-		},
-	}
-	holderFlags(command, &request)
-	set := command.Flags()
-	set.StringVar((*string)(&request.Key), "key", "", "RSA-2048, RSA-3072, RSA-4096, P-256, P-384 or Ed25519 (default: the profile's)")
-	set.StringVar(&out, "out", ".", "folder to write to")
-	set.StringVar(&name, "name", "", "name of the files (default: the profile)")
-	set.StringVar(&password, "password", participant.PKCS12Password, "of the .p12; Java reads none without one")
-	set.BoolVar(&force, "force", false, "overwrite files")
-	return command
-}
-
-// writable makes the folder and refuses to overwrite: a key that is overwritten
-// is lost.
-func writable(folder string, force bool, names ...string) error {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	for _, name := range names {
-		path := filepath.Join(folder, name)
-		if _, err := os.Lstat(path); err == nil && !force {
-			return fmt.Errorf("%s: %w; choose another --name or --out, or use --force", path, fs.ErrExist)
-		}
-	}
-	return nil
-}
-
-func write(folder string, files []admin.File) error {
-	for _, file := range files {
-		save := certs.WritePublic
-		if file.Private {
-			save = certs.WritePrivate
-		}
-		if err := save(filepath.Join(folder, file.Name), file.Content); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func certSignCommand(open Opener, asJSON *bool) *cobra.Command {
-	var request admin.IssueRequest
-	var out string
-	command := &cobra.Command{
-		Use:   "sign [CSR]",
-		Short: "Sign a certificate request",
-		Long: `Sign reads a PKCS #10 request, PEM or - for standard input, and prints the
-certificate and its issuing CA. Subject and alternative names are the request's
-unless flags say otherwise; nothing else in the request counts.`,
-		Example: `  openssl req -new -key tpp.key -subj /C=GB/O=Example/CN=tpp | fapid cert sign > tpp.pem
-  fapid cert sign tpp.csr --profile ob-transport --subject 'CN=a,OU=b,O=OpenBanking,C=GB' --out tpp.pem`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(command *cobra.Command, args []string) error {
-			file := "-"
-			if len(args) > 0 {
-				file = args[0]
-			}
-			text, err := readInput(command, file)
-			if err != nil {
-				return err
-			}
-			request.CSR = string(text)
-			return open.with(command, func(operator *admin.Client) error {
-				issued, err := operator.Issue(command.Context(), request)
-				if err != nil {
-					return err
-				}
-				return printChain(command.OutOrStdout(), issued, out, *asJSON)
-			})
-		},
-	}
-	holderFlags(command, &request)
-	command.Flags().StringVar(&out, "out", "-", "file to write; - is standard output")
-	return command
-}
-
-// printChain writes a certificate without a key.
-func printChain(out io.Writer, issued *admin.Issued, file string, asJSON bool) error {
-	if file != "-" {
-		if err := certs.WritePublic(file, []byte(issued.Chain)); err != nil {
-			return err
-		}
-	}
-	switch {
-	case asJSON:
-		return printJSON(out, issued)
-	case file != "-":
-		return printCertificate(out, &issued.Record)
-	}
-	_, err := io.WriteString(out, issued.Chain)
-	return err
-}
-
-func certRenewCommand(open Opener, asJSON *bool) *cobra.Command {
-	var out string
-	command := &cobra.Command{
-		Use:   "renew SERIAL|FILE",
-		Short: "Issue a certificate again, for the same key and names",
-		Long: `Renew prints a new certificate with the key, subject and profile of an old one,
-and its issuing CA. The old one stays valid until it ends or is revoked.`,
-		Example: "  fapid cert renew 47c1d20e8a5f6b3c9d0e1f2a3b4c5d6e7f8091a2 > tpp.pem\n  fapid cert renew tpp.pem --out renewed.pem",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(command *cobra.Command, args []string) error {
-			serial, err := serialOf(args[0])
-			if err != nil {
-				return wrongUsage(command, err)
-			}
-			return open.with(command, func(operator *admin.Client) error {
-				issued, err := operator.Renew(command.Context(), serial)
-				if err != nil {
-					return err
-				}
-				return printChain(command.OutOrStdout(), issued, out, *asJSON)
-			})
-		},
-	}
-	command.Flags().StringVar(&out, "out", "-", "file to write; - is standard output")
-	return command
 }
 
 func certRevokeCommand(open Opener, asJSON *bool) *cobra.Command {
@@ -286,13 +126,31 @@ func certListCommand(open Opener, asJSON *bool) *cobra.Command {
 	return command
 }
 
+// The formats of cert show.
+const (
+	formatText = "text"
+	formatPEM  = "pem"
+	formatJWK  = "jwk"
+	formatJSON = "json"
+)
+
 func certShowCommand(open Opener, asJSON *bool) *cobra.Command {
-	return &cobra.Command{
-		Use:     "show SERIAL|FILE",
-		Short:   "Show one certificate, and whether it is revoked",
-		Example: "  fapid cert show 47c1d20e8a5f6b3c9d0e1f2a3b4c5d6e7f8091a2\n  fapid cert show 4a5b6c --json | jq -r .pem | fapid dn -",
+	var format string
+	command := &cobra.Command{
+		Use:   "show SERIAL|FILE",
+		Short: "Show one certificate, and whether it is revoked",
+		Long: `Show prints the record of a certificate and the certificate itself: as text, as
+pem alone, as json, or as the jwk that a directory would publish of it, with x5c,
+x5t#S256 and x5dn.`,
+		Example: "  fapid cert show 47c1d20e8a5f6b3c9d0e1f2a3b4c5d6e7f8091a2\n  fapid cert show tpp.pem --format jwk\n  fapid cert show 4a5b6c --format pem | fapid dn -",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
+			if *asJSON {
+				format = formatJSON
+			}
+			if !slices.Contains([]string{formatText, formatPEM, formatJWK, formatJSON}, format) {
+				return wrongUsage(command, fmt.Errorf("there is no format %q; there are text, pem, jwk and json", format))
+			}
 			serial, err := serialOf(args[0])
 			if err != nil {
 				return wrongUsage(command, err)
@@ -302,17 +160,35 @@ func certShowCommand(open Opener, asJSON *bool) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if *asJSON {
-					return printJSON(command.OutOrStdout(), record)
-				}
-				if err := printCertificate(command.OutOrStdout(), record); err != nil {
-					return err
-				}
-				_, err = io.WriteString(command.OutOrStdout(), record.PEM)
-				return err
+				return showRecord(command.OutOrStdout(), record, format)
 			})
 		},
 	}
+	command.Flags().StringVar(&format, "format", formatText, "text, pem, jwk or json")
+	return command
+}
+
+func showRecord(out io.Writer, record *certs.Record, format string) error {
+	switch format {
+	case formatJSON:
+		return printJSON(out, record)
+	case formatJWK:
+		certificate, err := certs.ParseCertificate([]byte(record.PEM))
+		if err != nil {
+			return err
+		}
+		text, err := certs.CertificateJWK(certificate)
+		if err != nil {
+			return err
+		}
+		return printJSON(out, json.RawMessage(text))
+	case formatText:
+		if err := printCertificate(out, record); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(out, record.PEM)
+	return err
 }
 
 // serialOf takes a serial number as it is, or finds it in a certificate's file.
@@ -337,15 +213,29 @@ func printCertificate(out io.Writer, record *certs.Record) error {
 	if record.Revoked != nil {
 		status += " " + record.Revoked.At.UTC().Format(time.RFC3339) + ", " + record.Revoked.Reason.String()
 	}
-	for _, line := range [][2]string{
+	lines := [][2]string{
 		{"serial", record.Serial}, {"status", status}, {"profile", string(record.Profile)}, {"owner", record.Owner},
 		{"subject", record.Subject}, {"names", strings.Join(record.SANs, ", ")}, {"key", string(record.Key)},
 		{"valid", record.NotBefore.UTC().Format(time.RFC3339) + " to " + record.NotAfter.UTC().Format(time.RFC3339)},
 		{"x5t#S256", record.Thumbprint}, {"replaces", record.Replaces},
-	} {
+	}
+	statements, err := statementsOf(record)
+	if err != nil {
+		return err
+	}
+	for _, line := range append(lines, statements.Lines()...) {
 		if line[1] != "" {
 			row(table, line[0], line[1])
 		}
 	}
 	return table.Flush()
+}
+
+// statementsOf reads the QC statements of a recorded certificate; nil if it has none.
+func statementsOf(record *certs.Record) (*mtls.QCStatements, error) {
+	certificate, err := certs.ParseCertificate([]byte(record.PEM))
+	if err != nil {
+		return nil, err
+	}
+	return mtls.ParseQCStatements(certificate)
 }

@@ -23,7 +23,10 @@ client metadata that can be registered for it. CERT.pem is PEM, whose first
 certificate counts, or DER; - reads standard input.
 
 With --match it also says whether a registered tls_client_auth_subject_dn is
-this certificate's subject, and where the two first differ.
+this certificate's subject in each of the ways a policy may compare them
+(dn_matching: strict, any_order, brazil), and where the two first differ. The
+operator's listener does the same at POST /dn/lint, for certificate=PEM and
+registered=STRING.
 
 Exit code: 0 done, 1 --match does not match strictly, 2 no such certificate.`,
 		Example: `  fapid dn transport.pem

@@ -74,7 +74,7 @@ lines to paste.`,
 		devCommand(), serveCommand(), configCommand(),
 		tokenCommand(), assertionCommand(), dpopCommand(), explainCommand(openOperator),
 		clientCommand(openOperator), certCommand(openOperator), keyCommand(openOperator), sessionCommand(openOperator), userCommand(openOperator),
-		dnCommand(), doctorCommand(),
+		dnCommand(), doctorCommand(), drillCommand(openOperator),
 	)
 	markUsage(root)
 	return root

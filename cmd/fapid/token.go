@@ -49,14 +49,23 @@ func (f *clientFlags) client(name string) (*participant.Participant, error) {
 	return p, err
 }
 
+// trusted is the file of roots; empty for the system's, which other servers have.
+func (f *clientFlags) trusted() string {
+	if f.cacert != "" {
+		return f.cacert
+	}
+	file := filepath.Join(f.dir, "ca.pem")
+	if _, err := os.Stat(file); err != nil && f.issuer != "" {
+		return ""
+	}
+	return file
+}
+
 // roots are whom to trust.
 func (f *clientFlags) roots() (*x509.CertPool, error) {
-	file := f.cacert
+	file := f.trusted()
 	if file == "" {
-		file = filepath.Join(f.dir, "ca.pem")
-		if _, err := os.Stat(file); err != nil && f.issuer != "" {
-			return nil, nil // another server: the system's roots
-		}
+		return nil, nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -18,6 +18,8 @@ type Spellings struct {
 	ShortNames string `json:"short_names"`
 	OIDs       string `json:"oids"`
 	Brazil     string `json:"brazil"`
+	OpenSSL    string `json:"openssl"` // `openssl x509 -subject`
+	Java       string `json:"java"`    // X500Principal.toString()
 }
 
 func spell(raw []byte) (Spellings, error) {
@@ -27,6 +29,7 @@ func spell(raw []byte) (Spellings, error) {
 	}
 	return Spellings{
 		RFC4514: name.String(), ShortNames: name.ShortNames(), OIDs: name.OIDs(), Brazil: name.Brazil(),
+		OpenSSL: name.OpenSSL(), Java: name.Java(),
 	}, nil
 }
 
@@ -48,25 +51,27 @@ type Registration struct {
 
 // Description is a certificate as a client registration needs it.
 type Description struct {
-	Subject     Spellings      `json:"subject"`
-	Issuer      Spellings      `json:"issuer"`
-	Serial      string         `json:"serial"` // hexadecimal
-	NotBefore   time.Time      `json:"not_before"`
-	NotAfter    time.Time      `json:"not_after"`
-	DaysLeft    int            `json:"days_left"` // negative after the end
-	Key         string         `json:"key"`
-	Signature   string         `json:"signature_algorithm"`
-	KeyUsage    []string       `json:"key_usage"`
-	ExtKeyUsage []string       `json:"ext_key_usage"`
-	AltNames    AltNames       `json:"subject_alt_names"`
-	CA          bool           `json:"ca"`
-	SelfSigned  bool           `json:"self_signed"`
-	Thumbprint  string         `json:"x5t#S256"`
-	Further     int            `json:"further_certificates"` // in the same file
-	Register    []Registration `json:"register"`             // one of these; a client has exactly one
-	Match       *Match         `json:"match,omitempty"`
+	Subject      Spellings          `json:"subject"`
+	Issuer       Spellings          `json:"issuer"`
+	Serial       string             `json:"serial"` // hexadecimal
+	NotBefore    time.Time          `json:"not_before"`
+	NotAfter     time.Time          `json:"not_after"`
+	DaysLeft     int                `json:"days_left"` // negative after the end
+	Key          string             `json:"key"`
+	Signature    string             `json:"signature_algorithm"`
+	KeyUsage     []string           `json:"key_usage"`
+	ExtKeyUsage  []string           `json:"ext_key_usage"`
+	AltNames     AltNames           `json:"subject_alt_names"`
+	QCStatements *mtls.QCStatements `json:"qc_statements,omitempty"`
+	CA           bool               `json:"ca"`
+	SelfSigned   bool               `json:"self_signed"`
+	Thumbprint   string             `json:"x5t#S256"`
+	Further      int                `json:"further_certificates"` // in the same file
+	Register     []Registration     `json:"register"`             // one of these; a client has exactly one
+	Match        *Match             `json:"match,omitempty"`
 
 	validity string
+	problem  string // of the QC statements
 }
 
 // Describe describes the first certificate of a chain at the time now.
@@ -94,6 +99,9 @@ func Describe(chain []*x509.Certificate, now time.Time) (Description, error) {
 	if d.AltNames, err = altNames(leaf); err != nil {
 		return Description{}, fmt.Errorf("subject alternative names: %w", err)
 	}
+	if d.QCStatements, err = mtls.ParseQCStatements(leaf); err != nil {
+		d.problem = err.Error()
+	}
 	d.Register = d.registrations()
 	return d, nil
 }
@@ -104,7 +112,7 @@ func (d Description) registrations() []Registration {
 	list := []Registration{}
 	add := func(member string, values ...string) {
 		for _, value := range values {
-			if _, err := mtls.ParseRegistered(member, value, mtls.OrderStrict); err == nil {
+			if _, err := mtls.ParseRegistered(member, value, mtls.MatchStrict); err == nil {
 				list = append(list, Registration{member, value})
 			}
 		}
@@ -138,11 +146,7 @@ func (n *AltNames) add(raw asn1.RawValue) {
 	value := string(raw.Bytes)
 	switch raw.Tag {
 	case 0:
-		var typ asn1.ObjectIdentifier
-		if _, err := asn1.Unmarshal(raw.Bytes, &typ); err != nil {
-			typ = nil
-		}
-		n.Other = append(n.Other, "otherName "+typ.String())
+		n.Other = append(n.Other, "otherName "+otherName(raw))
 	case 1:
 		n.Email = append(n.Email, value)
 	case 2:
@@ -161,6 +165,18 @@ func (n *AltNames) add(raw asn1.RawValue) {
 	default:
 		n.Other = append(n.Other, fmt.Sprintf("GeneralName with tag %d", raw.Tag))
 	}
+}
+
+// otherName prints the type of a name and, where it is a text, the name.
+func otherName(raw asn1.RawValue) string {
+	if name, ok := mtls.ParseOtherName(raw); ok {
+		return name.OID.String() + " = " + name.Value
+	}
+	var typ asn1.ObjectIdentifier
+	if _, err := asn1.Unmarshal(raw.Bytes, &typ); err != nil {
+		return ""
+	}
+	return typ.String()
 }
 
 func extKeyUsages(c *x509.Certificate) []string {

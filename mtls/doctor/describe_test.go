@@ -60,6 +60,8 @@ func TestDescribe(t *testing.T) {
 		"  short names         "+brazilShort,
 		"  OIDs                "+brazilOIDs,
 		"  Brazil              "+brazilDN,
+		"  OpenSSL             "+brazilOpenSSL,
+		"  Java                "+brazilJava,
 		"issuer                CN=Sandbox Issuing",
 		"serial                "+d.Serial,
 		"valid                 2029-12-31T23:00:00Z to 2030-01-03T02:00:00Z, 2 days left",
@@ -84,8 +86,10 @@ func TestDescribe(t *testing.T) {
 		`  "tls_client_auth_san_email": "Ops@tpp.example"`,
 		"",
 		"Registered: "+brazilShort,
-		"  strictly:      matches",
-		"  in any order:  matches",
+		"  strict:     matches",
+		"  any_order:  matches",
+		"  brazil:     does not match",
+		`              DN, RDN 3: Open Finance Brasil registers organizationIdentifier as 2.5.4.97=# and the hex of its encoded value; expected "`+brazilDN+`"`,
 		"",
 	)
 }
@@ -142,7 +146,7 @@ func TestDescribeOddCertificates(t *testing.T) {
 				asn1.RawValue{Class: 2, Tag: 4, IsCompound: true, Bytes: rawName(t, [][]attribute{{{"2.5.4.3", asn1.TagUTF8String, "x"}}})},
 				asn1.RawValue{Class: 2, Tag: 8, Bytes: []byte{42, 3}},
 			))
-		}), "SAN other             otherName 2.16.76.1.3.3\n                      directoryName CN=x\n                      GeneralName with tag 8\n"},
+		}), "SAN other             otherName 2.16.76.1.3.3 = x\n                      directoryName CN=x\n                      GeneralName with tag 8\n"},
 		"control characters": {ca.client(t, testkeys.P256(1), func(c *x509.Certificate) {
 			c.RawSubject = rawName(t, [][]attribute{{{"2.5.4.3", asn1.TagUTF8String, "a\x1b[31m\u202e\U000e0001"}}})
 		}), `"tls_client_auth_subject_dn": "CN=a\\1B[31m\u202e\udb40\udc01"`},
@@ -169,10 +173,14 @@ func TestCompareSubject(t *testing.T) {
 		})
 	})
 	for registered, want := range map[string]Match{
-		"cn=TPP, o=org, c=gb": {Strict: true, AnyOrder: true},
-		"C=GB,O=Org,CN=tpp":   {AnyOrder: true, RDN: 1, Expected: "C=GB", Presented: "CN=tpp"},
+		"cn=TPP, o=org, c=gb": {Strict: true, AnyOrder: true, Brazil: true},
+		"C=GB,O=Org,CN=tpp":   {AnyOrder: true, Brazil: true, RDN: 1, Expected: "C=GB", Presented: "CN=tpp"},
 		"CN=tpp,O=Other,C=GB": {RDN: 2, Expected: "O=Other", Presented: "O=Org"},
 		"CN=tpp,O=Org":        {RDN: 3, Presented: "C=GB"},
+		"commonName=tpp,O=Org,C=GB": {
+			Strict: true, AnyOrder: true,
+			BrazilProblem: `DN, RDN 1: Open Finance Brasil registers commonName as CN; expected "CN=tpp,O=Org,C=GB"`,
+		},
 	} {
 		want.Registered = registered
 		if got := CompareSubject(registered, leaf); got != want {
@@ -187,7 +195,7 @@ func TestCompareSubject(t *testing.T) {
 	CompareSubject("C=GB,O=Org,CN=tpp", leaf).write(&text)
 	CompareSubject("=", leaf).write(&text)
 	wantLines(t, strings.Split(text.String(), "\n"),
-		"", "Registered: C=GB,O=Org,CN=tpp", "  strictly:      does not match", "  in any order:  matches",
+		"", "Registered: C=GB,O=Org,CN=tpp", "  strict:     does not match", "  any_order:  matches", "  brazil:     matches",
 		`  first difference: RDN 1, registered "C=GB", presented "CN=tpp"`,
 		"", "Registered: =", `  no match: DN, RDN 1: unknown attribute type ""; write its dotted OID`, "")
 }

@@ -17,6 +17,8 @@ func (d Description) WriteText(w io.Writer) error {
 	t.row("  short names", d.Subject.ShortNames)
 	t.row("  OIDs", d.Subject.OIDs)
 	t.row("  Brazil", d.Subject.Brazil)
+	t.row("  OpenSSL", d.Subject.OpenSSL)
+	t.row("  Java", d.Subject.Java)
 	t.row("issuer", d.Issuer.RFC4514)
 	t.row("serial", d.Serial)
 	t.row("valid", fmt.Sprintf("%s to %s, %s", d.NotBefore.Format(time.RFC3339), d.NotAfter.Format(time.RFC3339), d.validity))
@@ -28,6 +30,12 @@ func (d Description) WriteText(w io.Writer) error {
 	t.row("SAN IP", d.AltNames.IP...)
 	t.row("SAN email", d.AltNames.Email...)
 	t.row("SAN other", d.AltNames.Other...)
+	for _, line := range d.QCStatements.Lines() {
+		t.row(line[0], line[1])
+	}
+	if d.problem != "" {
+		t.row("QC statements", d.problem)
+	}
 	t.row("x5t#S256", d.Thumbprint)
 	t.row("further certificates", fmt.Sprintf("%d in this file", d.Further))
 	switch {
@@ -58,7 +66,10 @@ func (m Match) write(b *strings.Builder) {
 		fmt.Fprintf(b, "  no match: %s\n", plain(m.Problem))
 		return
 	}
-	fmt.Fprintf(b, "  strictly:      %s\n  in any order:  %s\n", verdict(m.Strict), verdict(m.AnyOrder))
+	fmt.Fprintf(b, "  strict:     %s\n  any_order:  %s\n  brazil:     %s\n", verdict(m.Strict), verdict(m.AnyOrder), verdict(m.Brazil))
+	if m.BrazilProblem != "" {
+		fmt.Fprintf(b, "              %s\n", plain(m.BrazilProblem))
+	}
 	if !m.Strict {
 		fmt.Fprintf(b, "  first difference: RDN %d, registered %q, presented %q\n", m.RDN, m.Expected, m.Presented)
 	}

@@ -13,11 +13,13 @@ import (
 )
 
 const (
-	gcmNames    = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
-	goodStrict  = "allowed: " + gcmNames + "; DHE not tried, Go cannot offer it"
-	brazilOIDs  = "2.5.4.3=web.tpp.example,0.9.2342.19200300.100.1.1=bc97b8f0,2.5.4.97=OFBBR-d7384bd0,2.5.4.7=Sao Paulo,2.5.4.8=SP,2.5.4.10=Chicago Advisory Partners,2.5.4.6=BR,2.5.4.5=43142666000197,1.3.6.1.4.1.311.60.2.1.3=BR,2.5.4.15=Private Organization"
-	brazilShort = "CN=web.tpp.example,UID=bc97b8f0,organizationIdentifier=OFBBR-d7384bd0,L=Sao Paulo,ST=SP,O=Chicago Advisory Partners,C=BR,serialNumber=43142666000197,jurisdictionC=BR,businessCategory=Private Organization"
-	brazilDN    = "CN=web.tpp.example,UID=bc97b8f0,2.5.4.97=#0c0e4f464242522d6437333834626430,L=Sao Paulo,ST=SP,O=Chicago Advisory Partners,C=BR,2.5.4.5=#130e3433313432363636303030313937,1.3.6.1.4.1.311.60.2.1.3=#13024252,2.5.4.15=#0c1450726976617465204f7267616e697a6174696f6e"
+	gcmNames      = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
+	goodStrict    = "allowed: " + gcmNames + "; DHE not tried, Go cannot offer it"
+	brazilOIDs    = "2.5.4.3=web.tpp.example,0.9.2342.19200300.100.1.1=bc97b8f0,2.5.4.97=OFBBR-d7384bd0,2.5.4.7=Sao Paulo,2.5.4.8=SP,2.5.4.10=Chicago Advisory Partners,2.5.4.6=BR,2.5.4.5=43142666000197,1.3.6.1.4.1.311.60.2.1.3=BR,2.5.4.15=Private Organization"
+	brazilOpenSSL = "businessCategory = Private Organization, jurisdictionC = BR, serialNumber = 43142666000197, C = BR, O = Chicago Advisory Partners, ST = SP, L = Sao Paulo, organizationIdentifier = OFBBR-d7384bd0, UID = bc97b8f0, CN = web.tpp.example"
+	brazilJava    = "CN=web.tpp.example, UID=bc97b8f0, OID.2.5.4.97=OFBBR-d7384bd0, L=Sao Paulo, ST=SP, O=Chicago Advisory Partners, C=BR, SERIALNUMBER=43142666000197, OID.1.3.6.1.4.1.311.60.2.1.3=BR, OID.2.5.4.15=Private Organization"
+	brazilShort   = "CN=web.tpp.example,UID=bc97b8f0,organizationIdentifier=OFBBR-d7384bd0,L=Sao Paulo,ST=SP,O=Chicago Advisory Partners,C=BR,serialNumber=43142666000197,jurisdictionC=BR,businessCategory=Private Organization"
+	brazilDN      = "CN=web.tpp.example,UID=bc97b8f0,2.5.4.97=#0c0e4f464242522d6437333834626430,L=Sao Paulo,ST=SP,O=Chicago Advisory Partners,C=BR,2.5.4.5=#130e3433313432363636303030313937,1.3.6.1.4.1.311.60.2.1.3=#13024252,2.5.4.15=#0c1450726976617465204f7267616e697a6174696f6e"
 )
 
 // TestGoodServer pins the whole report, so that no check can go unnoticed.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
@@ -25,6 +26,9 @@ type Operator struct {
 	Realms []Realm
 	// CA issues certificates; nil when the server keeps none.
 	CA *certs.Authority
+	// Named finds the clients that a certificate with these names would be: they
+	// are registered by one of them.
+	Named func(mtls.Name, *certs.Subject) []string
 	// Traces holds the requests that can be explained. The operator's own
 	// requests do not belong in it: polling would push the others out.
 	Traces  *endpoint.Traces
@@ -105,8 +109,7 @@ func (o *Operator) routes() []route {
 		{http.MethodGet, "/certificates/{serial}", "certificate", read, o.showCertificate},
 		{http.MethodPost, "/certificates/{serial}/renew", "certificate_renew", change, o.renewCertificate},
 		{http.MethodPost, "/certificates/{serial}/revoke", "certificate_revoke", change, o.revokeCertificate},
-		// Whoever verifies a certificate reads the CRL (RFC 5280 section 4.2.1.13).
-		{http.MethodGet, "/crl", "crl", public, o.crl},
+		{http.MethodPost, "/dn/lint", "dn_lint", read, o.lintDN},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	strict "github.com/go-jose/go-jose/v4/json"
 
@@ -23,8 +24,9 @@ type IssueRequest struct {
 	// Subject is an RFC 4514 string, most specific RDN first. Empty takes the
 	// one of CSR.
 	Subject string `json:"subject,omitempty"`
-	// SANs are subject alternative names: DNS:host, IP:address, URI:uri or
-	// email:address; without the kind it is guessed. Empty takes those of CSR.
+	// SANs are subject alternative names: DNS:host, IP:address, URI:uri,
+	// email:address or otherName:oid=text; without the kind it is guessed. Empty
+	// takes those of CSR, which can be of the first four kinds.
 	SANs []string `json:"sans,omitempty"`
 	// Owner labels the record, such as with a client_id.
 	Owner string `json:"owner,omitempty"`
@@ -32,6 +34,50 @@ type IssueRequest struct {
 	Key certs.KeyAlgorithm `json:"key,omitempty"`
 	// CSR is a PEM certificate request to sign instead of making a key.
 	CSR string `json:"csr,omitempty"`
+	Term
+	// PSD2Roles are what the holder may do, NCAName and NCAID whose word that is,
+	// for the profiles that state it (see [certs.Profile.PSD2]).
+	PSD2Roles []string `json:"psd2_roles,omitempty"`
+	NCAName   string   `json:"nca_name,omitempty"`
+	NCAID     string   `json:"nca_id,omitempty"`
+}
+
+// Term is how long a certificate lasts: so many days from now, or until a time; by
+// default as long as its profile and the CA allow.
+type Term struct {
+	Days     int       `json:"days,omitempty"`
+	NotAfter time.Time `json:"not_after,omitzero"`
+}
+
+// end is the end of the term; zero for the default.
+func (t Term) end(now time.Time) (time.Time, error) {
+	switch {
+	case t.Days < 0:
+		return time.Time{}, oauth.InvalidRequest("days is %d; a certificate lasts at least one", t.Days)
+	case t.Days > 0 && !t.NotAfter.IsZero():
+		return time.Time{}, oauth.InvalidRequest("days and not_after both say when the certificate ends; give one of them")
+	case t.Days > 0:
+		return now.UTC().Truncate(time.Second).AddDate(0, 0, min(t.Days, maxDays)), nil
+	}
+	return t.NotAfter, nil
+}
+
+// maxDays is more than any certificate lasts, and few enough to add to a date.
+const maxDays = 100_000
+
+// RenewRequest says how a renewed certificate differs from the old one. Empty, it
+// is for the same key, and the old one stays valid until it ends.
+type RenewRequest struct {
+	// NewKey has a key made: of the algorithm Key, or of the old one's.
+	NewKey bool               `json:"new_key,omitempty"`
+	Key    certs.KeyAlgorithm `json:"key,omitempty"`
+	// CSR is a PEM certificate request with the key to certify; nothing else of it
+	// counts.
+	CSR string `json:"csr,omitempty"`
+	Term
+	// RevokeOld revokes the old certificate, as superseded, when the new one is
+	// there.
+	RevokeOld bool `json:"revoke_old,omitempty"`
 }
 
 // Issued is a fresh certificate.
@@ -117,19 +163,27 @@ func (o *Operator) issueCertificate(ctx context.Context, r *endpoint.Request) (*
 		return nil, err
 	}
 	var request IssueRequest
-	if err := decode(r, &request, "profile", "subject", "sans", "owner", "key", "csr"); err != nil {
+	if err := decode(r, &request, "profile", "subject", "sans", "owner", "key", "csr", "days", "not_after", "psd2_roles", "nca_name", "nca_id"); err != nil {
 		return nil, err
 	}
 	if request.Profile == "" {
 		request.Profile = certs.ProfileClient
 	}
 	subject := certs.Subject{Owner: request.Owner}
+	if subject.NotAfter, err = request.end(o.Now()); err != nil {
+		return nil, err
+	}
+	if len(request.PSD2Roles) > 0 || request.NCAName != "" || request.NCAID != "" {
+		subject.PSD2 = &mtls.PSD2{Roles: request.PSD2Roles, NCAName: request.NCAName, NCAID: request.NCAID}
+	}
 	var csr *x509.CertificateRequest
 	if request.CSR != "" {
 		if csr, err = certs.ParseCSR([]byte(request.CSR)); err != nil {
 			return nil, err
 		}
-		takeOver(&subject, csr, &request)
+		if err := o.takeOver(&subject, csr, &request); err != nil {
+			return nil, err
+		}
 	}
 	if err := name(&subject, &request); err != nil {
 		return nil, err
@@ -146,14 +200,30 @@ func (o *Operator) issueCertificate(ctx context.Context, r *endpoint.Request) (*
 	return o.issued(issued)
 }
 
-// takeOver fills in from the CSR what the request does not say itself.
-func takeOver(subject *certs.Subject, csr *x509.CertificateRequest, request *IssueRequest) {
+// takeOver fills in from the CSR what the request does not say itself. Names by
+// which a client is registered make a certificate that client's, so they are taken
+// for that owner only: whoever made the CSR may have hoped that nobody looks.
+func (o *Operator) takeOver(subject *certs.Subject, csr *x509.CertificateRequest, request *IssueRequest) error {
+	var name mtls.Name
 	if request.Subject == "" {
+		var err error
+		if name, err = mtls.ParseName(csr.RawSubject); err != nil {
+			return oauth.InvalidRequest("the subject of the certificate request cannot be read").Because("%w", err)
+		}
 		subject.Raw = csr.RawSubject
 	}
-	if len(request.SANs) > 0 {
-		return
+	if len(request.SANs) == 0 {
+		takeNames(subject, csr)
 	}
+	for _, client := range o.Named(name, subject) {
+		if client != request.Owner {
+			return oauth.InvalidRequest("the certificate request asks for a name by which client %s is registered; say owner %s if it is for that client, or give subject and sans", oauth.Clip(client), oauth.Clip(client))
+		}
+	}
+	return nil
+}
+
+func takeNames(subject *certs.Subject, csr *x509.CertificateRequest) {
 	subject.DNS, subject.Email = csr.DNSNames, csr.EmailAddresses
 	for _, ip := range csr.IPAddresses {
 		if address, ok := netip.AddrFromSlice(ip); ok {
@@ -203,6 +273,13 @@ func addSAN(subject *certs.Subject, san string) error {
 		subject.Email = append(subject.Email, value)
 	case found && kind == "uri":
 		subject.URI = append(subject.URI, value)
+	case found && kind == "othername":
+		dotted, text, _ := strings.Cut(value, "=")
+		oid, err := mtls.ParseOID(dotted)
+		if err != nil {
+			return oauth.InvalidRequest("otherName is written otherName:oid=text: %s", err)
+		}
+		subject.Others = append(subject.Others, mtls.OtherName{OID: oid, Value: text})
 	case found:
 		subject.URI = append(subject.URI, san)
 	case strings.Contains(san, "@"):
@@ -235,7 +312,22 @@ func (o *Operator) renewCertificate(ctx context.Context, r *endpoint.Request) (*
 	if err != nil {
 		return nil, err
 	}
-	issued, err := ca.Renew(ctx, r.Path["serial"])
+	var request RenewRequest
+	if r.ContentLength != 0 {
+		if err := decode(r, &request, "new_key", "key", "csr", "days", "not_after", "revoke_old"); err != nil {
+			return nil, err
+		}
+	}
+	renewal := certs.Renewal{NewKey: request.NewKey, Algorithm: request.Key, RevokeOld: request.RevokeOld}
+	if renewal.NotAfter, err = request.end(o.Now()); err != nil {
+		return nil, err
+	}
+	if request.CSR != "" {
+		if renewal.CSR, err = certs.ParseCSR([]byte(request.CSR)); err != nil {
+			return nil, err
+		}
+	}
+	issued, err := ca.Renew(ctx, r.Path["serial"], renewal)
 	if err != nil {
 		return nil, err
 	}
@@ -263,18 +355,6 @@ func (o *Operator) revokeCertificate(ctx context.Context, r *endpoint.Request) (
 		return nil, err
 	}
 	return o.showCertificate(ctx, r)
-}
-
-func (o *Operator) crl(ctx context.Context, _ *endpoint.Request) (*endpoint.Answer, error) {
-	ca, err := o.authority()
-	if err != nil {
-		return nil, err
-	}
-	der, err := ca.CRL(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &endpoint.Answer{Body: der, Type: "application/pkix-crl"}, nil
 }
 
 // decode reads a JSON body strictly: no unknown member, none twice, names in

@@ -247,10 +247,10 @@ func (c *Client) Issue(ctx context.Context, request IssueRequest) (*Issued, erro
 	return issued, c.post(ctx, "/certificates", request, issued)
 }
 
-// Renew makes a new certificate with the key and names of an old one.
-func (c *Client) Renew(ctx context.Context, serial string) (*Issued, error) {
+// Renew makes a new certificate with the names of an old one.
+func (c *Client) Renew(ctx context.Context, serial string, request RenewRequest) (*Issued, error) {
 	issued := &Issued{}
-	return issued, c.post(ctx, "/certificates/"+url.PathEscape(serial)+"/renew", struct{}{}, issued)
+	return issued, c.post(ctx, "/certificates/"+url.PathEscape(serial)+"/renew", request, issued)
 }
 
 // Revoke revokes a certificate for good; it is in force when this returns.

@@ -49,7 +49,7 @@ func differenceOfNames(expected, presented string) *Difference {
 	if err != nil {
 		return nil
 	}
-	d := mtls.CompareNames(a, b, mtls.OrderStrict)
+	d := mtls.CompareNames(a, b, mtls.MatchStrict)
 	if d == nil {
 		return nil
 	}

@@ -155,9 +155,10 @@ func (m *Metrics) ObserveSigning(alg string, took time.Duration) {
 	}
 }
 
-// CertificateEnd is when a certificate that the server depends on ends.
+// CertificateEnd is when a certificate ends: one that the server depends on, or a
+// client's that ends soon.
 type CertificateEnd struct {
-	Kind     string // "server" or "ca"
+	Kind     string // "server", "ca" or "client"
 	Name     string
 	NotAfter time.Time
 }
@@ -166,7 +167,7 @@ type CertificateEnd struct {
 // at the time of each scrape.
 func (m *Metrics) WatchCertificates(now func() time.Time, list func() []CertificateEnd) {
 	m.registry.MustRegister(&certificateDays{now: now, list: list, desc: prometheus.NewDesc(
-		"fapid_certificate_days_left", "Days until a certificate that the server depends on ends.",
+		"fapid_certificate_days_left", "Days until a certificate ends: the server's, its CA's, and those of clients that end within 30 days.",
 		[]string{"kind", "name"}, nil)})
 }
 

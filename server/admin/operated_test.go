@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/endpoint"
@@ -35,6 +36,7 @@ type operated struct {
 	*Operator
 	handler http.Handler
 	ready   error
+	named   []string // who a certificate request would be
 }
 
 func newOperated(t *testing.T) *operated {
@@ -83,7 +85,7 @@ func newOperated(t *testing.T) *operated {
 			Sessions:  token.NewSessions("default", db, sealer, time.Now),
 			Discovery: func() []byte { return []byte(discovery) },
 		}},
-		CA: ca, Traces: endpoint.NewTraces(50, 50), Metrics: NewMetrics(prometheus.NewRegistry(), "v1.2.3"),
+		CA: ca, Named: func(mtls.Name, *certs.Subject) []string { return o.named }, Traces: endpoint.NewTraces(50, 50), Metrics: NewMetrics(prometheus.NewRegistry(), "v1.2.3"),
 		KeyHash: sha256.Sum256([]byte(operatorKey)), Hosts: []string{"localhost"}, Open: true,
 		Ready: func(context.Context) error { return o.ready },
 	}

@@ -29,6 +29,9 @@ type Authenticator struct {
 	// the authorization grants.
 	Assertions, Grants store.Claims
 	Now                func() time.Time
+	// Verified is told of the certificate, from a CA, of every client that has
+	// authenticated, before anything can be bound to it; nil for nobody.
+	Verified func(context.Context, *mtls.Presented) error
 }
 
 // Attempt is what a request presents to say who sends it.
@@ -91,6 +94,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	}
 	if err := methods[registered](a, ctx, client, attempt); err != nil {
 		return Identity{}, err
+	}
+	if a.Verified != nil && attempt.Certificate != nil && !attempt.Certificate.SelfSigned() {
+		if err := a.Verified(ctx, attempt.Certificate); err != nil {
+			return Identity{}, err
+		}
 	}
 	event.ClientID = client.ID
 	return Identity{Client: client, Certificate: attempt.Certificate}, nil

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -91,6 +92,7 @@ func (ro *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ro.finish(event)
 	}()
 	answer, err := ro.serve(request, &route)
+	request.announceEnd(w.Header())
 	ro.write(w, request, &route, answer, err)
 }
 
@@ -188,25 +190,45 @@ func (r *Request) presents(certificate *mtls.Presented) {
 	}
 }
 
+// endSoon is how long before its end a client certificate is announced.
+const endSoon = 30 * 24 * time.Hour
+
+// announceEnd tells a client how many seconds its certificate lasts still, when
+// that is not for long: certificates that end unnoticed stop whole sandboxes. One
+// that has ended is refused, with a reason.
+func (r *Request) announceEnd(header http.Header) {
+	if r.Certificate == nil || r.Site == nil || r.Listener != MTLS {
+		return
+	}
+	left := r.Certificate.Leaf.NotAfter.Sub(r.Site.Now())
+	if left <= 0 || left > endSoon {
+		return
+	}
+	header.Set("Fapid-Cert-Expires-In", strconv.FormatInt(int64(left/time.Second), 10))
+	r.Event.CertificateLeft = left
+}
+
 // find looks the path up: literal paths in a map, because the token path should
 // not pay for every other route's pattern, the rest through mux. A path has one
 // spelling: whoever writes /%74oken or an escaped slash wants a proxy in front
 // to read another path than we do. The operator's listener has no proxy, and
-// client ids in its paths.
+// client ids in its paths; a route may also say that it does not mind.
 func (ro *Router) find(r *http.Request) (*served, map[string]string) {
-	if r.URL.RawPath != "" && ro.Listener != Admin {
-		return nil, nil
-	}
-	if at := ro.exact[r.URL.Path]; at != nil && !strings.Contains(r.URL.Path, "{") {
+	escaped := r.URL.RawPath != "" && ro.Listener != Admin
+	if at := ro.exact[r.URL.Path]; at != nil && !escaped && !strings.Contains(r.URL.Path, "{") {
 		return at, nil
 	}
 	var match mux.RouteMatch
 	if ro.mux.Match(r, &match) && match.MatchErr == nil {
-		if at, ok := match.Handler.(*served); ok {
+		if at, ok := match.Handler.(*served); ok && (!escaped || at.takesEscapes()) {
 			return at, match.Vars
 		}
 	}
 	return nil, nil
+}
+
+func (s *served) takesEscapes() bool {
+	return !slices.ContainsFunc(s.routes, func(route Route) bool { return !route.Escaped })
 }
 
 func (s *served) methods() string {

@@ -66,6 +66,9 @@ type Route struct {
 	// Bearer marks a route that checks a Bearer token of another kind by itself;
 	// its refusals carry a challenge, too.
 	Bearer bool
+	// Escaped takes a path with escapes that it need not have, too, for a part of it
+	// that the client may write in several ways.
+	Escaped bool
 	// Open marks public documents: they may be cached and read across origins.
 	Open bool
 	// Refusal gives the body of a refusal where it is not that of RFC 6749 section

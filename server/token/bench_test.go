@@ -57,7 +57,7 @@ func issuerAt(b testing.TB, s store.Store, now func() time.Time) *token.Issuer {
 	return &token.Issuer{
 		ID: "https://localhost:8443", Keys: keys, Now: now,
 		Sessions:           token.NewSessions("default", s, sealer, now),
-		Client:             func(string) (*registration.Client, bool) { return nil, true },
+		Client:             func(string) (*registration.Client, bool) { return &registration.Client{}, true },
 		CertificateRevoked: func(string) bool { return false },
 	}
 }
