@@ -17,12 +17,13 @@ const module = "github.com/fapid/fapid/"
 // below its own, never sideways.
 var floors = map[string]int{
 	"oauth": 0, "store": 0, "mtls": 0, "testkeys": 0,
-	"certs": 1, "registration": 1, "mtls/doctor": 1,
-	"server/token": 2, "server/binding": 2, "server/clientauth": 2, "server/participant": 2,
-	"server/endpoint": 3,
-	"server/flow":     4, "server/bank": 4, "server/admin": 4,
-	"server":            5,
-	"server/servertest": 6, "cmd/fapid": 6,
+	"oauth/jwk": 1, "certs": 1, "mtls/doctor": 1,
+	"registration": 2,
+	"server/token": 3, "server/binding": 3, "server/clientauth": 3, "server/participant": 3,
+	"server/endpoint": 5,
+	"server/flow":     6, "server/bank": 6, "server/admin": 6,
+	"server":            7,
+	"server/servertest": 8, "cmd/fapid": 8,
 
 	"store/storetest": 1, // for tests: the contract every store is held to
 }

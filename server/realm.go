@@ -155,13 +155,25 @@ func (r *realm) openBinder(s *Server) error {
 	}
 	r.binder = &binding.Binder{
 		Trust:         r.trust.Load,
-		Proofs:        store.Claims{Store: s.store, Name: r.name + "/dpop-proof"},
-		Nonces:        nonces,
+		Proofs:        usedProofs{store.Claims{Store: s.store, Name: r.name + "/dpop-proof"}},
+		Nonces:        nonces.MAC,
 		Now:           r.now,
 		Algs:          r.dpopAlgs(),
 		AllowTestKeys: r.sandboxed,
 	}
 	return nil
+}
+
+// usedProofs keeps in the store which DPoP proofs were used.
+type usedProofs struct{ claims store.Claims }
+
+// Claim marks a proof as used.
+func (u usedProofs) Claim(ctx context.Context, key string, until time.Time) (first bool, err error) {
+	err = u.claims.Claim(ctx, key, until)
+	if errors.Is(err, store.ErrExists) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // fetchRoots are who may vouch for the hosts of jwks_uri: the system's roots,

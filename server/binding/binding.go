@@ -9,24 +9,42 @@ import (
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
-	"github.com/fapid/fapid/registration"
-	"github.com/fapid/fapid/store"
 )
 
 // Binder binds the tokens of a realm, and holds requests to what they are bound to.
 type Binder struct {
-	// Trust returns the realm's trusted CAs as they are now.
+	// Trust returns the trusted CAs as they are now; nil where a certificate is
+	// trusted because a token names it.
 	Trust func() *mtls.Trust
-	// Proofs remembers the jti of spent DPoP proofs, per key.
-	Proofs store.Claims
-	// Nonces makes the nonces of DPoP proofs.
-	Nonces *store.Sealer
+	// Proofs remembers the DPoP proofs that were used.
+	Proofs Replay
+	// Nonces is a keyed hash that the nonces of DPoP proofs are made with; it is
+	// asked only under a policy that wants nonces.
+	Nonces func(message []byte) []byte
 	Now    func() time.Time
 	// Algs are the DPoP algorithms of all the realm's policies, for discovery
 	// and challenges.
 	Algs []string
 	// AllowTestKeys takes DPoP proofs by keys that everybody has.
 	AllowTestKeys bool
+}
+
+// Replay remembers what can be used once.
+type Replay interface {
+	// Claim marks a key as used until that time: of any number of callers one is
+	// the first, on every node that shares the memory.
+	Claim(ctx context.Context, key string, until time.Time) (first bool, err error)
+}
+
+// Client is what binding has to know of a client.
+type Client struct {
+	Policy *oauth.Policy
+	// AuthMethod is how it authenticates.
+	AuthMethod string
+	// Certificate and DPoP: it registered for this binding.
+	Certificate, DPoP bool
+	// Bound: it or its policy wants either of them.
+	Bound bool
 }
 
 // Sender is what a request shows of who sends it.
@@ -51,9 +69,9 @@ type Sender struct {
 // wants bound tokens and no proof came, the certificate does (RFC 8705 section 3).
 // The certificate is one that client authentication has verified. The proof is
 // spent, so this comes after every check that could refuse without it.
-func (b *Binder) Bind(ctx context.Context, client *registration.Client, sender *Sender) (*oauth.Confirmation, error) {
-	proves := len(sender.Proofs) > 0 || client.Metadata.DPoPBoundTokens
-	certified := client.Metadata.CertificateBoundTokens || client.BoundTokens && !proves
+func (b *Binder) Bind(ctx context.Context, client *Client, sender *Sender) (*oauth.Confirmation, error) {
+	proves := len(sender.Proofs) > 0 || client.DPoP
+	certified := client.Certificate || client.Bound && !proves
 	if !proves && !certified {
 		return nil, nil
 	}
@@ -77,9 +95,9 @@ func (b *Binder) Bind(ctx context.Context, client *registration.Client, sender *
 
 // nothingToBind refuses a client that must have bound tokens, came without a
 // certificate, and sent no proof in its place.
-func nothingToBind(client *registration.Client, event *oauth.Event) error {
+func nothingToBind(client *Client, event *oauth.Event) error {
 	const advice = "send the request with the certificate to the address in mtls_endpoint_aliases"
-	if client.Metadata.CertificateBoundTokens || len(client.Policy.DPoPAlgs) == 0 {
+	if client.Certificate || len(client.Policy.DPoPAlgs) == 0 {
 		event.Fail("token binding", "a client certificate to bind the token to", "none", advice)
 		return oauth.InvalidRequest("this client's tokens are bound to its certificate, and none was presented").Because("no certificate to bind to")
 	}

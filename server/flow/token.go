@@ -117,7 +117,7 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 // tokens were bound to a DPoP key goes on with a proof only; a client that
 // authenticates may have another key by now (RFC 9449 section 5).
 func (t *Token) bind(ctx context.Context, r *endpoint.Request, client *registration.Client, carried *oauth.Confirmation) (*oauth.Confirmation, error) {
-	confirmation, err := t.Binder.Bind(ctx, client, r.Sender())
+	confirmation, err := t.Binder.Bind(ctx, bindingOf(client), r.Sender())
 	if err != nil || carried == nil {
 		return confirmation, err
 	}
@@ -132,6 +132,14 @@ func (t *Token) bind(ctx context.Context, r *endpoint.Request, client *registrat
 		confirmation.CertificateThumbprint = carried.CertificateThumbprint
 	}
 	return confirmation, nil
+}
+
+// bindingOf is what binding has to know of a client.
+func bindingOf(client *registration.Client) *binding.Client {
+	return &binding.Client{
+		Policy: client.Policy, AuthMethod: client.AuthMethod,
+		Certificate: client.Metadata.CertificateBoundTokens, DPoP: client.Metadata.DPoPBoundTokens, Bound: client.BoundTokens,
+	}
 }
 
 // grant finds the grant that was asked for, if this client may use it.

@@ -1,4 +1,4 @@
-package registration
+package jwk
 
 import (
 	"crypto"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/testkeys"
 )
 
@@ -40,11 +41,11 @@ func ParseProofKey(jwk []byte, alg string, allowTestKeys bool) (*ProofKey, error
 	if err := key.UnmarshalJSON(jwk); err != nil {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "go-jose/go-jose: "))
 	}
-	if err := checkKey(&key, stored); err != nil {
+	if err := checkKey(&key, Stored); err != nil {
 		return nil, err
 	}
 	if !members.verifies() || !usable(&key, alg, signatureAlgs[alg]) {
-		return nil, fmt.Errorf("the key cannot verify %s: %s", quote(alg), describe([]jose.JSONWebKey{key}))
+		return nil, fmt.Errorf("the key cannot verify %s: %s", oauth.Quote(alg), describe([]jose.JSONWebKey{key}))
 	}
 	if !allowTestKeys && testkeys.Known(key.Key) {
 		return nil, errors.New("a public test key, whose private key everyone knows; make one of your own")
