@@ -20,6 +20,7 @@ var floors = map[string]int{
 	"oauth/jwk": 1, "certs": 1, "mtls/doctor": 1,
 	"registration": 2,
 	"server/token": 3, "server/binding": 3, "server/clientauth": 3, "server/participant": 3,
+	"server/resource": 4,
 	"server/endpoint": 5,
 	"server/flow":     6, "server/bank": 6, "server/admin": 6,
 	"server":            7,
@@ -90,5 +91,23 @@ func checkImport(t *testing.T, name string, floor int, imported string) {
 	below := strings.TrimPrefix(imported, module)
 	if floors[below] >= floor {
 		t.Errorf("%s (floor %d) imports %s (floor %d); imports go down only", name, floor, below, floors[below])
+	}
+}
+
+// TestResourceIsLight: an API that protects itself with server/resource takes on
+// neither the store nor the CA nor anything else of an authorization server.
+func TestResourceIsLight(t *testing.T) {
+	output, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./server/resource").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for imported := range strings.FieldsSeq(string(output)) {
+		switch strings.TrimPrefix(imported, module) {
+		case "oauth", "oauth/jwk", "mtls", "server/binding", "server/resource":
+			continue
+		}
+		if !strings.HasPrefix(imported, "github.com/go-jose/go-jose/v4") {
+			t.Errorf("server/resource needs %s", imported)
+		}
 	}
 }

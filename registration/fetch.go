@@ -18,6 +18,7 @@ import (
 	"code.dny.dev/ssrf"
 
 	"github.com/fapid/fapid/oauth/jwk"
+	"github.com/fapid/fapid/testkeys"
 )
 
 // Bounds of one fetch and of all that run at once.
@@ -68,7 +69,7 @@ func NewFetcher(config FetchConfig) *Fetcher {
 		timeout: fetchTimeout,
 		slots:   make(chan struct{}, maxFetches),
 	}
-	f.sets = jwk.NewCache(jwk.CacheConfig{What: "jwks_uri", Load: f.Get, Fresh: maxFresh, Stale: maxStale, Now: config.Now})
+	f.sets = jwk.NewCache(jwk.CacheConfig{What: "jwks_uri", Load: f.Get, Fresh: maxFresh, Stale: maxStale, Refuse: testkeys.Refuse, Now: config.Now})
 	f.dialer = &net.Dialer{Control: dialGuard(config)}
 	f.client = &http.Client{
 		Transport: &http.Transport{

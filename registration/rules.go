@@ -12,6 +12,7 @@ import (
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/oauth/jwk"
 	"github.com/fapid/fapid/store"
+	"github.com/fapid/fapid/testkeys"
 )
 
 // invalid is a refusal that names the member and says what is expected.
@@ -179,7 +180,7 @@ func (r *rules) setKeys(c *Client, from jwk.Origin) error {
 	case m.JWKS == nil:
 		return nil
 	}
-	set, err := jwk.Parse(m.JWKS, from, r.allowTestKeys)
+	set, err := jwk.Parse(m.JWKS, from, r.refuseKey())
 	if err != nil {
 		return invalid("jwks", "is refused: %s", err.Error())
 	}
@@ -191,6 +192,14 @@ func (r *rules) setKeys(c *Client, from jwk.Origin) error {
 	}
 	c.Keys = jwk.In(set)
 	return nil
+}
+
+// refuseKey is for keys that everybody has, unless this is a sandbox.
+func (r *rules) refuseKey() jwk.Refuse {
+	if r.allowTestKeys {
+		return nil
+	}
+	return testkeys.Refuse
 }
 
 // hmacKeyBytes are the shortest keys of the HMAC algorithms: as long as their

@@ -21,6 +21,7 @@ import (
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/store"
+	"github.com/fapid/fapid/testkeys"
 )
 
 // realm is one running issuer: its own keys, clients, trust and clock.
@@ -154,12 +155,14 @@ func (r *realm) openBinder(s *Server) error {
 		return fmt.Errorf("realm %s: %w", r.name, err)
 	}
 	r.binder = &binding.Binder{
-		Trust:         r.trust.Load,
-		Proofs:        usedProofs{store.Claims{Store: s.store, Name: r.name + "/dpop-proof"}},
-		Nonces:        nonces.MAC,
-		Now:           r.now,
-		Algs:          r.dpopAlgs(),
-		AllowTestKeys: r.sandboxed,
+		Trust:  r.trust.Load,
+		Proofs: usedProofs{store.Claims{Store: s.store, Name: r.name + "/dpop-proof"}},
+		Nonces: nonces.MAC,
+		Now:    r.now,
+		Algs:   r.dpopAlgs(),
+	}
+	if !r.sandboxed {
+		r.binder.Refuse = testkeys.Refuse
 	}
 	return nil
 }

@@ -34,6 +34,8 @@ type CacheConfig struct {
 	// fetching fails. Not for ever: whoever can keep the owner's server down could
 	// keep a removed key alive.
 	Stale time.Duration
+	// Refuse is for keys that are not asked for with anyKey.
+	Refuse Refuse
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -55,16 +57,26 @@ func NewCache(config CacheConfig) *Cache {
 	return &Cache{config: config, entries: map[source]*entry{}}
 }
 
-// Keys are those that the cache has of a URI, or fetches.
-func (c *Cache) Keys(uri string, allowTestKeys bool) *Keys {
-	return &Keys{where: c.config.What + " " + uri, cache: c, remote: source{uri, allowTestKeys}}
+// Keys are those that the cache has of a URI, or fetches. With anyKey, those that
+// Refuse refuses are among them.
+func (c *Cache) Keys(uri string, anyKey bool) *Keys {
+	return &Keys{where: c.config.What + " " + uri, cache: c, remote: source{uri, anyKey}}
 }
 
-// source is what a cached set was made from: the same document gives another
-// set where test keys are allowed.
+// FetchError says that a set could not be had: nothing of what it would say.
+type FetchError struct{ err error }
+
+// Error says why.
+func (e *FetchError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *FetchError) Unwrap() error { return e.err }
+
+// source is what a cached set was made from: the same document gives another set
+// where any key is taken.
 type source struct {
-	uri           string
-	allowTestKeys bool
+	uri    string
+	anyKey bool
 }
 
 // entry is one remote key set: the last good copy and the last attempt.
@@ -112,7 +124,7 @@ func (c *Cache) get(ctx context.Context, src source, again bool) (*Set, error) {
 	select {
 	case <-running:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for %s %s: %w", c.config.What, src.uri, ctx.Err())
+		return nil, &FetchError{fmt.Errorf("waiting for %s %s: %w", c.config.What, src.uri, ctx.Err())}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,7 +140,7 @@ func (e *entry) answer(now time.Time, again bool, stale time.Duration) (*Set, er
 	if !again && e.set != nil && now.Before(e.fetched.Add(stale)) {
 		return e.set, nil
 	}
-	return nil, e.err
+	return nil, &FetchError{e.err}
 }
 
 // refresh makes one attempt. It runs on its own, because its callers may give
@@ -162,7 +174,11 @@ func (c *Cache) load(src source) (*Set, int, time.Duration, error) {
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("%s %w", c.config.What, err)
 	}
-	set, err := Parse(body, Fetched, src.allowTestKeys)
+	refuse := c.config.Refuse
+	if src.anyKey {
+		refuse = nil
+	}
+	set, err := Parse(body, Fetched, refuse)
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("%s %s: %w", c.config.What, src.uri, err)
 	}

@@ -29,7 +29,7 @@ type publisher struct {
 
 func newPublisher(body []byte) (*publisher, *Cache) {
 	p := &publisher{clock: time.Unix(1_800_000_000, 0), body: body}
-	return p, NewCache(CacheConfig{What: "jwks_uri", Load: p.load, Fresh: time.Minute, Stale: 5 * time.Minute, Now: func() time.Time {
+	return p, NewCache(CacheConfig{What: "jwks_uri", Load: p.load, Fresh: time.Minute, Stale: 5 * time.Minute, Refuse: testkeys.Refuse, Now: func() time.Time {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.clock

@@ -184,8 +184,9 @@ func (k *Keys) Set() *Set { return k.set }
 // Find returns the keys that may verify a signature by alg: type, curve, use,
 // key_ops and the key's own alg agree. With an empty kid these are all such
 // keys, at most five. A kid that a remote set does not hold causes one fetch,
-// at most every 10 seconds. The error says why there is no key and is for the
-// trace, not for the wire. The result is shared: do not change it.
+// at most every 10 seconds. The error says why there is no key, a [FetchError]
+// among its causes where the set could not be had, and is for the trace, not for
+// the wire. The result is shared: do not change it.
 func (k *Keys) Find(ctx context.Context, kid, alg string) ([]jose.JSONWebKey, error) {
 	if k.set != nil {
 		return k.set.find(kid, alg, k.where)
@@ -207,6 +208,15 @@ func (k *Keys) Find(ctx context.Context, kid, alg string) ([]jose.JSONWebKey, er
 		return nil, err
 	}
 	return newer.find(kid, alg, k.where)
+}
+
+// Fetch makes sure that the keys are there; the error is a [FetchError].
+func (k *Keys) Fetch(ctx context.Context) error {
+	if k.set != nil {
+		return nil
+	}
+	_, err := k.cache.get(ctx, k.remote, false)
+	return err
 }
 
 // HasCertificate reports whether a certificate with this base64url SHA-256

@@ -4,6 +4,7 @@ package jwk
 
 import (
 	"cmp"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -21,7 +22,6 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/fapid/fapid/oauth"
-	"github.com/fapid/fapid/testkeys"
 )
 
 // MaxSet is the most bytes a key set may have.
@@ -61,9 +61,12 @@ const (
 	Stored
 )
 
-// Parse reads a JWK Set (RFC 7517) strictly. The keys of package testkeys are
-// taken only where allowed.
-func Parse(data []byte, from Origin, allowTestKeys bool) (*Set, error) {
+// Refuse says what is wrong with a key that breaks no rule: that everybody has its
+// private half. Nil takes them all.
+type Refuse func(key crypto.PublicKey) error
+
+// Parse reads a JWK Set (RFC 7517) strictly.
+func Parse(data []byte, from Origin, refuse Refuse) (*Set, error) {
 	if len(data) > MaxSet {
 		return nil, fmt.Errorf("key set longer than %d bytes", MaxSet)
 	}
@@ -84,12 +87,12 @@ func Parse(data []byte, from Origin, allowTestKeys bool) (*Set, error) {
 	}
 	set := &Set{}
 	for i, raw := range document.Keys {
-		if err := set.add(raw, from, allowTestKeys); err != nil {
+		if err := set.add(raw, from, refuse); err != nil {
 			kid := kidOf(raw)
 			if from != Fetched {
 				return nil, fmt.Errorf("key %d (kid %s): %w", i+1, oauth.Quote(kid), err)
 			}
-			set.refuse(kid, err)
+			set.leaveOut(kid, err)
 		}
 	}
 	slices.SortStableFunc(set.keys, func(a, b jose.JSONWebKey) int {
@@ -98,7 +101,7 @@ func Parse(data []byte, from Origin, allowTestKeys bool) (*Set, error) {
 	return set, nil
 }
 
-func (s *Set) refuse(kid string, reason error) {
+func (s *Set) leaveOut(kid string, reason error) {
 	if s.refused == nil {
 		s.refused = make(map[string]error)
 	}
@@ -106,7 +109,7 @@ func (s *Set) refuse(kid string, reason error) {
 }
 
 // add checks one key and keeps it.
-func (s *Set) add(raw []byte, from Origin, allowTestKeys bool) error {
+func (s *Set) add(raw []byte, from Origin, refuse Refuse) error {
 	members, err := checkMembers(raw)
 	if err != nil {
 		return err
@@ -118,8 +121,10 @@ func (s *Set) add(raw []byte, from Origin, allowTestKeys bool) error {
 	if err := checkKey(&key, from); err != nil {
 		return err
 	}
-	if !allowTestKeys && testkeys.Known(key.Key) {
-		return errors.New("a public test key, whose private key everyone knows; make one of your own")
+	if refuse != nil {
+		if err := refuse(key.Key); err != nil {
+			return err
+		}
 	}
 	// RFC 7517 section 4.5: one kid for two keys only if their types differ.
 	if slices.ContainsFunc(s.keys, func(k jose.JSONWebKey) bool {

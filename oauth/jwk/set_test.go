@@ -187,7 +187,7 @@ func TestKeyRules(t *testing.T) {
 		"private in another case":  {ecJWK(set("D", "AAAA")), ""}, // an unknown member, as go-jose sees it
 	} {
 		t.Run(name, func(t *testing.T) {
-			parsed, err := Parse(jwks(t, test.key), Registered, true)
+			parsed, err := Parse(jwks(t, test.key), Registered, nil)
 			if test.want == "" {
 				if err != nil || len(parsed.keys) != 1 {
 					t.Fatalf("refused: %v", err)
@@ -199,7 +199,7 @@ func TestKeyRules(t *testing.T) {
 			}
 			// A fetched set goes on without the key and remembers why.
 			good := jwk(t, testkeys.P256(3).Public(), "good", nil)
-			parsed, err = Parse(jwks(t, test.key, good), Fetched, true)
+			parsed, err = Parse(jwks(t, test.key, good), Fetched, nil)
 			if err != nil || len(parsed.keys) != 1 || parsed.keys[0].KeyID != "good" || len(parsed.refused) != 1 {
 				t.Errorf("in a fetched set: %+v, %v", parsed, err)
 			}
@@ -257,7 +257,7 @@ func TestJWKSRules(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, from := range []Origin{Registered, Fetched, Stored} {
-				_, err := Parse([]byte(test.text), from, true)
+				_, err := Parse([]byte(test.text), from, nil)
 				if from == Fetched && strings.HasPrefix(name, "same kid") {
 					continue
 				}
@@ -286,7 +286,7 @@ func TestFind(t *testing.T) {
 		jwk(t, testkeys.P256(3).Public(), "ops", set("key_ops", []string{"encrypt"})),
 		jwk(t, testkeys.RSA(3).Public(), "oaep", set("alg", "RSA-OAEP")),
 		jwk(t, p384.Public(), "", nil),
-	), Registered, true)
+	), Registered, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +340,7 @@ func TestFindWithoutKidIsBounded(t *testing.T) {
 		all = append(all, jwk(t, testkeys.P256(1).Public(), fmt.Sprint(i), nil))
 	}
 	for n, want := range map[int]int{5: 5, 6: 0} {
-		parsed, err := Parse(jwks(t, all[:n]...), Registered, true)
+		parsed, err := Parse(jwks(t, all[:n]...), Registered, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -359,7 +359,7 @@ func TestHasCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := Parse(jwks(t, data), Registered, true)
+	parsed, err := Parse(jwks(t, data), Registered, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,8 +391,8 @@ func FuzzJWKS(f *testing.F) {
 	f.Add([]byte(`{"keys":[` + secp256k1 + `]}`))
 	f.Add([]byte(`{"keys":[{"kty":"oct","k":"AA"},{"kty":"AKP","alg":"ML-DSA-44","pub":"AA"},{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		strict, strictErr := Parse(data, Registered, true)
-		lenient, err := Parse(data, Fetched, true)
+		strict, strictErr := Parse(data, Registered, nil)
+		lenient, err := Parse(data, Fetched, nil)
 		if strictErr == nil && (err != nil || len(lenient.keys) != len(strict.keys) || lenient.refused != nil) {
 			t.Fatalf("strict took what lenient did not: %v", err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/oauth/jwk"
 )
 
 // Binder binds the tokens of a realm, and holds requests to what they are bound to.
@@ -25,8 +26,8 @@ type Binder struct {
 	// Algs are the DPoP algorithms of all the realm's policies, for discovery
 	// and challenges.
 	Algs []string
-	// AllowTestKeys takes DPoP proofs by keys that everybody has.
-	AllowTestKeys bool
+	// Refuse is for DPoP proofs by keys that everybody has; nil takes them.
+	Refuse jwk.Refuse
 }
 
 // Replay remembers what can be used once.
@@ -49,14 +50,16 @@ type Client struct {
 
 // Sender is what a request shows of who sends it.
 type Sender struct {
-	Certificate *mtls.Presented // nil for none
-	Proofs      []string        // the values of its DPoP headers
-	Method      string
-	// Path is where the request went, escaped; Bases are the URLs of the
-	// listeners, as they are advertised, which it may be called below.
-	Path  string
-	Bases [2]string
-	Event *oauth.Event
+	Certificate   *mtls.Presented // nil for none
+	Authorization []string        // the values of its Authorization headers
+	Proofs        []string        // the values of its DPoP headers
+	Method        string
+	// Path is where the request went, escaped, and Query what came with it. Bases
+	// are the URLs that it may be called below, as they are advertised; the
+	// second may be empty.
+	Path, Query string
+	Bases       [2]string
+	Event       *oauth.Event
 
 	// Nonce is what the answer must carry as DPoP-Nonce (RFC 9449 section 8.2),
 	// whether it is a refusal or not; empty for none.

@@ -185,7 +185,7 @@ func (p *proof) publicKey() finding {
 	if p.header.Key == nil {
 		return finding{false, "a public key", "none", "put the public key as jwk into the header"}
 	}
-	key, err := jwk.ParseProofKey(p.header.Key, p.header.Algorithm, p.binder.AllowTestKeys)
+	key, err := jwk.ParseProofKey(p.header.Key, p.header.Algorithm, p.binder.Refuse)
 	if err != nil {
 		return finding{false, "a public key that may verify " + p.header.Algorithm, err.Error(), "put the public half of a good key into the header, and nothing of the private one"}
 	}
@@ -225,7 +225,7 @@ func (p *proof) target() finding {
 	if p.sender.calls(p.claims.Target) {
 		return finding{ok: true, presented: withoutQuery(p.claims.Target)}
 	}
-	return finding{false, p.sender.Bases[0] + p.sender.Path + " or " + p.sender.Bases[1] + p.sender.Path, withoutQuery(p.claims.Target), "set htu to the address the request is sent to, as discovery has it"}
+	return finding{false, p.sender.addresses(), withoutQuery(p.claims.Target), "set htu to the address the request is sent to, as discovery has it"}
 }
 
 // nonce looks for the nonce where the policy wants one. One that is about to go

@@ -31,7 +31,7 @@ func policy() *oauth.Policy {
 
 func newBinder(t testing.TB) *Binder {
 	t.Helper()
-	b := &Binder{Now: func() time.Time { return start }, AllowTestKeys: true}
+	b := &Binder{Now: func() time.Time { return start }}
 	s, err := store.Open("", store.Options{Ephemeral: true, Now: func() time.Time { return b.Now() }})
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestClaimOutlivesProof(t *testing.T) {
 // TestTestKeys: a key whose private half everybody has binds nothing.
 func TestTestKeys(t *testing.T) {
 	b := newBinder(t)
-	b.AllowTestKeys = false
+	b.Refuse = testkeys.Refuse
 	for alg, key := range keys() {
 		if _, err := b.verify(t.Context(), sender(proofBy(t, alg, key, claimsOf())), policy(), nil); oauth.AsError(err).Code != oauth.CodeInvalidDPoPProof {
 			t.Errorf("%s: %v", alg, err)

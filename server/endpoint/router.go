@@ -123,7 +123,7 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 // serve calls the feature when what its route asks for has been seen to.
 func (route *Route) serve(r *Request) (_ *Answer, err error) {
 	if route.Guard != nil {
-		if r.Claims, err = route.Guard.admit(r.Context(), r, route.Scope); err != nil {
+		if r.Claims, err = route.Guard.Admit(r.Context(), r.Sender(), oauth.Scope{route.Scope}); err != nil {
 			return nil, err
 		}
 	}
