@@ -37,6 +37,9 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&flow.JWKS{Keys: r.keys},
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: s.users},
 	}
+	if s.gateways != nil {
+		list = append(list, &flow.AuthorizationCheck{Guard: r.guard(r.config.Audience), Targets: r.targets(), Gateways: s.gateways})
+	}
 	if r.name == s.order[0] && s.ca != nil {
 		list = append(list, &flow.CRL{List: s.ca.CRL})
 	}

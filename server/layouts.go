@@ -20,6 +20,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/token/revocation",
 		"jwks_uri":               "/jwks",
 		"bank":                   "/bank",
+		"authorization_check":    "/authz",
 	},
 	// The same below the realm's own path.
 	"realm": {
@@ -29,6 +30,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/realms/{realm}/token/revocation",
 		"jwks_uri":               "/realms/{realm}/jwks",
 		"bank":                   "/realms/{realm}/bank",
+		"authorization_check":    "/realms/{realm}/authz",
 	},
 	"keycloak": keycloak(""),
 	// CERN's: Keycloak below /auth, and the API Access endpoint beside its token
@@ -44,6 +46,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/t/{realm}/oauth2/revoke",
 		"jwks_uri":               "/t/{realm}/oauth2/jwks",
 		"bank":                   "/t/{realm}/bank",
+		"authorization_check":    "/t/{realm}/authz",
 	},
 	// Aidbox has no realm in its paths, so one realm of a server can have it.
 	"aidbox": {
@@ -53,6 +56,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/auth/revoke",
 		"jwks_uri":               "/{realm}/.well-known/jwks.json",
 		"bank":                   "/{realm}/bank",
+		"authorization_check":    "/{realm}/authz",
 	},
 }
 
@@ -67,6 +71,7 @@ func keycloak(base string) endpoint.Layout {
 		"revocation_endpoint":    protocol + "/revoke",
 		"jwks_uri":               protocol + "/certs",
 		"bank":                   realm + "/bank",
+		"authorization_check":    realm + "/authz",
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fapid/fapid/mtls"
 )
 
 // Site is one realm's face: features open their routes on it and add their
@@ -60,6 +62,11 @@ type Route struct {
 	// refusals carry the challenges of RFC 6750 section 3 and RFC 9449 section 7.1.
 	Guard *Guard
 	Scope string
+	// Late leaves it to Serve to ask the guard, once it knows for what.
+	Late bool
+	// Gateways are the only ones who may ask, and hand on the client's
+	// certificate; nil for routes that are for clients.
+	Gateways *mtls.Forwarding
 	// Bearer marks a route that checks a Bearer token of another kind by itself;
 	// its refusals carry a challenge, too.
 	Bearer bool

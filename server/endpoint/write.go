@@ -86,7 +86,7 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 	switch {
 	case route.Bearer || route.Guard != nil:
 		challenge := resource.Challenge{Realm: r.issuer(), URI: problem.URI}
-		if route.Guard != nil {
+		if route.Guard != nil && r.Sender().Bases[0] != "" {
 			challenge.Algs = route.Guard.Binder.Algs
 		}
 		header["Www-Authenticate"] = challenge.Headers(r.Header["Authorization"], refusal)

@@ -59,6 +59,10 @@ func (g *Gate) Admit(ctx context.Context, tokens Verifier, sender *binding.Sende
 		event.Fail("token binding", "a token bound to a certificate or to a DPoP key", "one bound to nothing", "register the client for bound tokens, and fetch another")
 		return oauth.InvalidToken("this API takes no access tokens that are bound to nothing")
 	}
+	if access.Confirmation != nil && access.Confirmation.KeyThumbprint != "" && sender.Bases[0] == "" {
+		event.Fail("DPoP", "no token bound by DPoP, since the address of this API is not configured", "jkt "+access.Confirmation.KeyThumbprint, "configure at which URL clients call this API")
+		return oauth.InvalidToken("this API takes no access tokens that are bound by DPoP").Because("the URL of the API is not configured")
+	}
 	use := &binding.Use{Scheme: scheme, Token: presented, Confirmation: access.Confirmation, Policy: access.Policy}
 	if err := g.Binder.Enforce(ctx, use, sender); err != nil {
 		return err

@@ -198,10 +198,6 @@ func (g *Guard) verify(ctx context.Context, token string, event *oauth.Event) (c
 		event.Fail("access token", "a JWT", notJWT.Error(), "fetch a JWT, or set Introspection for opaque tokens")
 		err = notValid("%w", notJWT)
 	}
-	if err == nil && claims.KeyThumbprint != "" && len(g.policy.DPoPAlgs) == 0 {
-		event.Fail("DPoP", "no token bound by DPoP, since Config.URL is not set", "jkt "+claims.KeyThumbprint, "set URL to where clients call this API")
-		err = oauth.InvalidToken("this API takes no tokens that are bound by DPoP").Because("Config.URL is not set")
-	}
 	return claims, err
 }
 
