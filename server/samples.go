@@ -62,6 +62,10 @@ var samples = []sample{
 
 // sampleAPIs are the protected APIs of a fresh sandbox, by realm.
 var sampleAPIs = map[string][]registration.API{
+	"default": {{
+		ID: "https://api.example.com", Name: "An API of one's own, behind a guard or a gateway", Scopes: []string{"accounts", "payments"}, Client: "api-client",
+		Clients: map[string]registration.Access{registration.AnyClient: {}},
+	}},
 	"cern": {{
 		ID: "target-client-id", Name: "An API whose owner gave the application roles", Roles: []string{"reader", "editor"},
 		Clients: map[string]registration.Access{"my-client-id": {Roles: []string{"reader"}}},

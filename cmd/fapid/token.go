@@ -87,7 +87,7 @@ func (f *clientFlags) provider(ctx context.Context, p *participant.Participant, 
 
 func tokenCommand() *cobra.Command {
 	var flags clientFlags
-	var scope string
+	var scope, api string
 	var asJSON, dpop bool
 	command := &cobra.Command{
 		Use:   "token CLIENT",
@@ -99,6 +99,7 @@ With --dpop, and for a client that is registered so, the token is bound to the
 client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 		Example: `  fapid token tpp-tls
   fapid token tpp-tls --scope "accounts payments" --json
+  fapid token tpp-tls --audience https://api.example.com
   fapid token tpp-jwt --dpop
   curl -H "Authorization: Bearer $(fapid token tpp-jwt)" ...`,
 		Args: cobra.ExactArgs(1),
@@ -121,6 +122,9 @@ client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 			if scope != "" {
 				form.Set("scope", scope)
 			}
+			if api != "" {
+				form.Set("audience", api)
+			}
 			response, body, err := p.Token(command.Context(), client, provider, form)
 			if err != nil {
 				return err
@@ -139,6 +143,7 @@ client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 	}
 	flags.register(command)
 	command.Flags().StringVar(&scope, "scope", "", "scopes to ask for (default: all the client has)")
+	command.Flags().StringVar(&api, "audience", "", "identifier of the `API` the token is for (default: the realm's own)")
 	command.Flags().BoolVar(&dpop, "dpop", false, "send a DPoP proof, and have the token bound to its key")
 	command.Flags().BoolVar(&asJSON, "json", false, "print the whole answer")
 	return command
