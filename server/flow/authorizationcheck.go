@@ -54,7 +54,6 @@ func (a *AuthorizationCheck) serve(ctx context.Context, r *endpoint.Request) (*e
 		guard.Audience = api.ID
 	}
 	sender := r.Sender()
-	sender.Method, sender.Path, sender.Query = "", "", ""
 	sender.Bases = [2]string{check.url}
 	if check.request != "" {
 		if sender.Method, sender.Path, sender.Query, err = check.original(r); err != nil {

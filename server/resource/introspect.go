@@ -127,9 +127,9 @@ func (g *Guard) introspect(ctx context.Context, token string, event *oauth.Event
 		return nil, err
 	}
 	claims.Issuer = g.config.Issuer
-	if keep := g.config.Introspection.Keep; keep > 0 && !claims.Expires.IsZero() {
+	if keep := g.config.Introspection.Keep; keep > 0 {
 		until := now.Add(keep)
-		if claims.Expires.Before(until) {
+		if !claims.Expires.IsZero() && claims.Expires.Before(until) {
 			until = claims.Expires
 		}
 		g.answers.put(hash, claims, now, until)

@@ -149,7 +149,11 @@ func TestAnswersAreKept(t *testing.T) {
 
 	say(strings.Replace(good, ",\"exp\":1800000020", "", 1))
 	step("without exp", "three", 200, 5)
-	step("is not kept", "three", 200, 6)
+	i.pass(29 * time.Second)
+	step("kept for a while", "three", 200, 5)
+	i.pass(time.Second)
+	step("and no longer", "three", 200, 6)
+	step("what is no token is not asked about", "{not;a;token}", 401, 6)
 }
 
 // TestIntrospectionFails: what is no answer is nobody's token's fault.
@@ -166,8 +170,9 @@ func TestIntrospectionFails(t *testing.T) {
 		"nonsense":                       503,
 		`{"active":true,"active":false}`: 503,
 		`{"active":"true"}`:              503,
-		`{"active":true,"x":"` + strings.Repeat("x", 70<<10) + `"}`: 503,
-		`{"Active":true,"aud":"https://api.example.com"}`:           401,
+		`{"active":true,"x":"` + strings.Repeat("x", 70<<10) + `"}`:                                        503,
+		`{"active":true,"aud":"https://api.example.com","scope":"accounts"}` + strings.Repeat(" ", 70<<10): 503,
+		`{"Active":true,"aud":"https://api.example.com"}`:                                                  401,
 		`{}`:              401,
 		`{"active":true}`: 401, // for whom?
 		`{"active":true,"aud":"https://api.example.com","iss":"https://evil.example","scope":"accounts"}`:     401,

@@ -223,6 +223,7 @@ func TestJWT(t *testing.T) {
 		{"typ JWT", i.sign(jose.ES256, "ec", ec, i.claims(), "typ", "JWT"), 401},
 		{"typ of a proof", i.sign(jose.ES256, "ec", ec, i.claims(), "typ", "dpop+jwt"), 401},
 		{"crit", encode(`{"alg":"ES256","typ":"at+jwt","kid":"ec","crit":["exp"]}`) + "." + parts[1] + "." + parts[2], 401},
+		{"crit, signed", i.sign(jose.ES256, "ec", ec, i.claims(), "crit", []string{"exp"}), 401},
 		{"alg twice", encode(`{"alg":"ES256","alg":"none","typ":"at+jwt","kid":"ec"}`) + "." + parts[1] + "." + parts[2], 401},
 		{"payload changed", parts[0] + "." + encode(strings.Replace(string(payload), "accounts", "payments", 1)) + "." + parts[2], 401},
 		{"padded", good + "=", 401},

@@ -1,6 +1,7 @@
 package resource_test
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
@@ -37,20 +38,27 @@ func TestCertificateFromAProxy(t *testing.T) {
 		guard  *resource.Guard
 		remote string
 		values []string
+		own    *servertest.TPP // whose certificate the TLS connection has
 		status int
 	}{
-		{"from the proxy", behind, proxy, []string{header(s.tpp)}, 200},
-		{"another one from the proxy", behind, proxy, []string{header(other)}, 401},
-		{"none from the proxy", behind, proxy, nil, 401},
-		{"two from the proxy", behind, proxy, []string{header(s.tpp), header(s.tpp)}, 400},
-		{"nonsense from the proxy", behind, proxy, []string{"nonsense"}, 400},
-		{"from a stranger", behind, stranger, []string{header(s.tpp)}, 400},
-		{"none from a stranger", behind, stranger, nil, 401},
-		{"where no proxy is listed", direct, proxy, []string{header(s.tpp)}, 401},
+		{"from the proxy", behind, proxy, []string{header(s.tpp)}, nil, 200},
+		{"another one from the proxy", behind, proxy, []string{header(other)}, nil, 401},
+		{"none from the proxy", behind, proxy, nil, nil, 401},
+		{"two from the proxy", behind, proxy, []string{header(s.tpp), header(s.tpp)}, nil, 400},
+		{"nonsense from the proxy", behind, proxy, []string{"nonsense"}, nil, 400},
+		{"from a stranger", behind, stranger, []string{header(s.tpp)}, nil, 400},
+		{"none from a stranger", behind, stranger, nil, nil, 401},
+		{"the proxy's own", behind, proxy, nil, s.tpp, 401},
+		{"the proxy's own, and the client's", behind, proxy, []string{header(s.tpp)}, other, 200},
+		{"a connection past the proxy", behind, stranger, nil, s.tpp, 200},
+		{"where no proxy is listed", direct, proxy, []string{header(s.tpp)}, nil, 401},
 	} {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, "http://api.internal/accounts", nil)
 		r.RemoteAddr = row.remote
+		if row.own != nil {
+			r.TLS = &tls.ConnectionState{PeerCertificates: row.own.Transport}
+		}
 		r.Header.Set("Authorization", "Bearer "+token)
 		for _, value := range row.values {
 			r.Header.Add("Client-Cert", value)

@@ -289,6 +289,9 @@ func TestDPoP(t *testing.T) {
 		}
 		wantRefusal(t, row.name, answer, http.StatusUnauthorized, row.code, scheme)
 		wantRefusal(t, row.name, answer, http.StatusUnauthorized, row.code, `error="`+row.code+`"`)
+		if challenges := answer.Header["Www-Authenticate"]; (len(challenges) == 1) != (scheme == "DPoP realm=") {
+			t.Errorf("%s: WWW-Authenticate %q", row.name, challenges)
+		}
 	}
 
 	// An API that has not said where it is takes none, and says so nowhere.
@@ -301,7 +304,8 @@ func TestDPoP(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "https://api.example.com/accounts", nil)
 	r.Header = prove(t, tpp, token, http.MethodGet, "https://api.example.com/accounts", "")
-	if _, ok := guard.Admit(w, r, "accounts"); ok || w.Code != http.StatusUnauthorized || strings.Contains(w.Header().Get("WWW-Authenticate"), "DPoP realm") {
+	if _, ok := guard.Admit(w, r, "accounts"); ok || w.Code != http.StatusUnauthorized || strings.Contains(w.Header().Get("WWW-Authenticate"), "DPoP realm") ||
+		!strings.Contains(w.Body.String(), "takes no access tokens that are bound by DPoP") {
 		t.Errorf("without URL: %t, %d %v", ok, w.Code, w.Header())
 	}
 }
