@@ -76,6 +76,9 @@ func serve(t testing.TB, config resource.Config) *api {
 	mux.Handle("/accounts", a.guard.Protect("accounts", show))
 	mux.Handle("/payments", a.guard.Protect("accounts payments", show))
 	mux.Handle("/open/", http.StripPrefix("/open", a.guard.Protect("", show)))
+	if len(config.ClientCAs) > 0 {
+		a.Config.ConnContext = resource.ConnContext // with which a chain is built once a connection
+	}
 	a.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
 	a.StartTLS()
 	t.Cleanup(a.Close)
