@@ -17,12 +17,14 @@ const module = "github.com/fapid/fapid/"
 // below its own, never sideways.
 var floors = map[string]int{
 	"oauth": 0, "store": 0, "mtls": 0, "testkeys": 0,
-	"certs": 1, "registration": 1, "mtls/doctor": 1,
-	"server/token": 2, "server/binding": 2, "server/clientauth": 2, "server/participant": 2, "server/users": 2,
-	"server/endpoint": 3, "server/drill": 3,
-	"server/flow": 4, "server/bank": 4, "server/scim": 4, "server/admin": 4,
-	"server":            5,
-	"server/servertest": 6, "cmd/fapid": 6,
+	"oauth/jwk": 1, "certs": 1, "mtls/doctor": 1,
+	"registration": 2,
+	"server/token": 3, "server/binding": 3, "server/clientauth": 3, "server/participant": 3, "server/users": 3,
+	"server/resource": 4,
+	"server/endpoint": 5, "server/drill": 5,
+	"server/flow": 6, "server/bank": 6, "server/scim": 6, "server/admin": 6,
+	"server":            7,
+	"server/servertest": 8, "cmd/fapid": 8,
 
 	"store/storetest": 1, // for tests: the contract every store is held to
 }
@@ -89,5 +91,23 @@ func checkImport(t *testing.T, name string, floor int, imported string) {
 	below := strings.TrimPrefix(imported, module)
 	if floors[below] >= floor {
 		t.Errorf("%s (floor %d) imports %s (floor %d); imports go down only", name, floor, below, floors[below])
+	}
+}
+
+// TestResourceIsLight: an API that protects itself with server/resource takes on
+// neither the store nor the CA nor anything else of an authorization server.
+func TestResourceIsLight(t *testing.T) {
+	output, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./server/resource").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for imported := range strings.FieldsSeq(string(output)) {
+		switch strings.TrimPrefix(imported, module) {
+		case "oauth", "oauth/jwk", "mtls", "server/binding", "server/resource":
+			continue
+		}
+		if !strings.HasPrefix(imported, "github.com/go-jose/go-jose/v4") && !strings.HasPrefix(imported, "golang.org/x/crypto/cryptobyte") {
+			t.Errorf("server/resource needs %s", imported)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/oauth/jwk"
 	"github.com/fapid/fapid/store"
 )
 
@@ -46,7 +47,7 @@ type Client struct {
 	BoundTokens bool
 
 	Certificate *mtls.Registered // nil unless tls_client_auth
-	Keys        *Keys            // nil when neither jwks nor jwks_uri is registered
+	Keys        *jwk.Keys        // nil when neither jwks nor jwks_uri is registered
 
 	secret *credential
 	sealer *store.Sealer

@@ -44,11 +44,11 @@ func decodeMetadata(data []byte, m *Metadata) error {
 		return fmt.Errorf("the registration is not valid UTF-8")
 	}
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) > 0 && trimmed[0] != '{' {
-		return fmt.Errorf("the registration must be a JSON object, not %s", kindOf(trimmed))
+		return fmt.Errorf("the registration must be a JSON object, not %s", oauth.JSONKind(trimmed))
 	}
 	var members map[string]stdjson.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
-		return fmt.Errorf("the registration is not a strict JSON object: %s", jsonText(err))
+		return fmt.Errorf("the registration is not a strict JSON object: %s", oauth.JSONText(err))
 	}
 	target := reflect.ValueOf(m).Elem()
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -62,9 +62,6 @@ func decodeMetadata(data []byte, m *Metadata) error {
 	}
 	return nil
 }
-
-// jsonText drops the decoder's own prefix.
-func jsonText(err error) string { return strings.TrimPrefix(err.Error(), "json: ") }
 
 // memberFields maps member names to the fields of Metadata: the struct's tags
 // are the only place that says which members exist.
@@ -86,20 +83,20 @@ var memberNames = slices.Sorted(maps.Keys(memberFields))
 func decodeMember(raw []byte, field any) error {
 	switch field := field.(type) {
 	case *string:
-		return decodeString(raw, field)
+		return oauth.DecodeString(raw, field)
 	case *Secret:
-		return decodeString(raw, (*string)(field))
+		return oauth.DecodeString(raw, (*string)(field))
 	case *[]string:
-		return decodeStrings(raw, field)
+		return oauth.DecodeStrings(raw, field, maxListLength)
 	case *bool:
-		if kind := kindOf(raw); kind != "a boolean" {
+		if kind := oauth.JSONKind(raw); kind != "a boolean" {
 			return fmt.Errorf("must be true or false, not %s", kind)
 		}
 		*field = raw[0] == 't'
 	case *int64:
 		return decodeSeconds(raw, field)
 	case *stdjson.RawMessage:
-		if kind := kindOf(raw); kind != "an object" {
+		if kind := oauth.JSONKind(raw); kind != "an object" {
 			return fmt.Errorf("must be an object, not %s", kind)
 		}
 		*field = bytes.Clone(raw)
@@ -107,73 +104,18 @@ func decodeMember(raw []byte, field any) error {
 	return nil
 }
 
-func decodeString(raw []byte, into *string) error {
-	if kind := kindOf(raw); kind != "a string" {
-		return fmt.Errorf("must be a string, not %s", kind)
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("is not a JSON string: %s", jsonText(err))
-	}
-	// The decoder turns a lone surrogate (\ud800) into U+FFFD; two different
-	// registrations must never become the same text.
-	if strings.ContainsRune(*into, utf8.RuneError) {
-		return fmt.Errorf("holds U+FFFD or half of a surrogate pair")
-	}
-	return nil
-}
-
-func decodeStrings(raw []byte, into *[]string) error {
-	if kind := kindOf(raw); kind != "an array" {
-		return fmt.Errorf("must be an array of strings, not %s", kind)
-	}
-	var elements []stdjson.RawMessage
-	if err := json.Unmarshal(raw, &elements); err != nil {
-		return fmt.Errorf("is not a JSON array: %s", jsonText(err))
-	}
-	if len(elements) > maxListLength {
-		return fmt.Errorf("has %d entries, more than %d", len(elements), maxListLength)
-	}
-	*into = make([]string, len(elements))
-	for i, element := range elements {
-		if err := decodeString(element, &(*into)[i]); err != nil {
-			return fmt.Errorf("entry %d %w", i+1, err)
-		}
-	}
-	return nil
-}
-
 // decodeSeconds takes plain integers only: 1e9 and 3.0 are integers to JSON but
 // not to every reader.
 func decodeSeconds(raw []byte, into *int64) error {
-	if kind := kindOf(raw); kind != "a number" {
+	if kind := oauth.JSONKind(raw); kind != "a number" {
 		return fmt.Errorf("must be a whole number of seconds, not %s", kind)
 	}
 	value, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil {
-		return fmt.Errorf("must be a whole number of seconds, not %s", clip(string(raw)))
+		return fmt.Errorf("must be a whole number of seconds, not %s", oauth.Shown(string(raw)))
 	}
 	*into = value
 	return nil
-}
-
-// kindOf names the type of a JSON value in words for an error.
-func kindOf(raw []byte) string {
-	if len(raw) == 0 {
-		return "nothing"
-	}
-	switch raw[0] {
-	case '"':
-		return "a string"
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case 't', 'f':
-		return "a boolean"
-	case 'n':
-		return "null"
-	}
-	return "a number"
 }
 
 // misnamed are members that real registrations get wrong in a way that no

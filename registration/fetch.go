@@ -12,18 +12,28 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"code.dny.dev/ssrf"
+
+	"github.com/fapid/fapid/oauth/jwk"
+	"github.com/fapid/fapid/testkeys"
 )
 
 // Bounds of one fetch and of all that run at once.
 const (
 	fetchTimeout  = 3 * time.Second // from name lookup to the last byte
-	maxFetchBytes = maxJWKSBytes
+	maxFetchBytes = jwk.MaxSet
 	maxFetches    = 64 // at once
+)
+
+// How long a fetched key set counts. A key that its owner removed has to stop
+// working within a minute, so no Cache-Control lengthens that; while the owner's
+// server fails, the last good copy stands in for a little longer.
+const (
+	maxFresh = 60 * time.Second
+	maxStale = 5 * time.Minute // since it was fetched
 )
 
 // FetchConfig says where a [Fetcher] may go. Its zero value is the public
@@ -46,28 +56,20 @@ type FetchConfig struct {
 // name which answers differently the second time gains nothing. It also keeps
 // the key sets it has fetched. It is safe for concurrent use.
 type Fetcher struct {
-	now     func() time.Time
 	timeout time.Duration // of one fetch
 	dialer  *net.Dialer
 	client  *http.Client
 	slots   chan struct{}
-
-	mu      sync.Mutex
-	entries map[source]*entry
-	bytes   int // of the key sets in entries, as they were fetched
+	sets    *jwk.Cache
 }
 
 // NewFetcher makes a Fetcher with an empty cache.
 func NewFetcher(config FetchConfig) *Fetcher {
 	f := &Fetcher{
-		now:     config.Now,
 		timeout: fetchTimeout,
 		slots:   make(chan struct{}, maxFetches),
-		entries: make(map[source]*entry),
 	}
-	if f.now == nil {
-		f.now = time.Now
-	}
+	f.sets = jwk.NewCache(jwk.CacheConfig{What: "jwks_uri", Load: f.Get, Fresh: maxFresh, Stale: maxStale, Refuse: testkeys.Refuse, Now: config.Now})
 	f.dialer = &net.Dialer{Control: dialGuard(config)}
 	f.client = &http.Client{
 		Transport: &http.Transport{

@@ -14,10 +14,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/fapid/fapid/testkeys"
 )
 
 var discard = log.New(io.Discard, "", 0)
@@ -388,5 +391,41 @@ func (s *nameServer) serve() {
 		}
 		copy(reply[4:12], []byte{0, 1, byte(count >> 8), byte(count), 0, 0, 0, 0})
 		_, _ = s.conn.WriteTo(reply, from)
+	}
+}
+
+// TestRemoteKeysAreFetched: a client's jwks_uri is read through the Fetcher, and a
+// key that was taken out of it stops counting within a minute.
+func TestRemoteKeysAreFetched(t *testing.T) {
+	var body atomic.Pointer[[]byte]
+	publish := func(kid string) {
+		set := []byte(jwks(t, keyOf(t, testkeys.P256(1).Public(), kid, nil)))
+		body.Store(&set)
+	}
+	publish("old")
+	server := tppServer(t, func(w http.ResponseWriter, r *http.Request) { serveJWKS(*body.Load())(w, r) })
+	now := time.Now()
+	fetcher := NewFetcher(FetchConfig{AllowPrivate: loopback, AnyPort: true, RootCAs: roots(server), Now: func() time.Time { return now }})
+	config := fixtureConfig(t, openStore(t, filepath.Join(t.TempDir(), "fapid.db")))
+	defer config.Store.Close()
+	config.Fetch = fetcher
+	m := jwtClient(nil)
+	m.JWKSURI = server.URL
+	client, _, err := openRegistry(t, config).Put(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Keys.Find(t.Context(), "old", "ES256"); err != nil {
+		t.Fatal(err)
+	}
+	publish("new")
+	for _, step := range []struct {
+		after time.Duration
+		want  bool
+	}{{maxFresh - time.Second, true}, {time.Second, false}} {
+		now = now.Add(step.after)
+		if _, err := client.Keys.Find(t.Context(), "old", "ES256"); (err == nil) != step.want {
+			t.Errorf("after %s more: %v", step.after, err)
+		}
 	}
 }

@@ -133,8 +133,8 @@ func secretClient(secret string) Metadata {
 	}
 }
 
-// jwk is the JSON of one public key; change edits its members.
-func jwk(t testing.TB, public crypto.PublicKey, kid string, change func(map[string]any)) json.RawMessage {
+// keyOf is the JSON of one public key; change edits its members.
+func keyOf(t testing.TB, public crypto.PublicKey, kid string, change func(map[string]any)) json.RawMessage {
 	t.Helper()
 	data, err := jose.JSONWebKey{Key: public, KeyID: kid}.MarshalJSON()
 	if err != nil {
@@ -193,7 +193,7 @@ func selfSigned(t testing.TB, key crypto.Signer) *x509.Certificate {
 }
 
 func oneKey(t testing.TB) json.RawMessage {
-	return jwks(t, jwk(t, testkeys.P256(1).Public(), "k1", nil))
+	return jwks(t, keyOf(t, testkeys.P256(1).Public(), "k1", nil))
 }
 
 // wantRefusal checks code and text of a refusal.

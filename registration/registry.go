@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/oauth/jwk"
 	"github.com/fapid/fapid/store"
 )
 
@@ -115,7 +116,7 @@ func (r *Registry) load(ctx context.Context) error {
 	for worker := range workers {
 		group.Go(func() {
 			for i := worker; i < len(records); i += workers {
-				clients[i], refusals[i] = r.rules.build(records[i].Metadata, records[i].Secret, stored)
+				clients[i], refusals[i] = r.rules.build(records[i].Metadata, records[i].Secret, jwk.Stored)
 			}
 		})
 	}
@@ -169,7 +170,7 @@ func (r *Registry) Put(ctx context.Context, m Metadata) (client *Client, created
 	if !known {
 		m.ClientIDIssuedAt = r.now().Unix()
 	}
-	if client, err = r.rules.build(m, before.Secret, registered); err != nil {
+	if client, err = r.rules.build(m, before.Secret, jwk.Registered); err != nil {
 		return nil, false, err
 	}
 	after := record{client.Metadata, client.secret}

@@ -10,7 +10,9 @@ import (
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/oauth/jwk"
 	"github.com/fapid/fapid/store"
+	"github.com/fapid/fapid/testkeys"
 )
 
 // invalid is a refusal that names the member and says what is expected.
@@ -32,7 +34,7 @@ type rules struct {
 // build makes a client of a registration, judged as a whole and by the rules in
 // force now, whatever was registered before (the new state, never the change).
 // Only the credential that is kept already may be carried over.
-func (r *rules) build(m Metadata, kept *credential, from origin) (*Client, error) {
+func (r *rules) build(m Metadata, kept *credential, from jwk.Origin) (*Client, error) {
 	c := &Client{Metadata: m, ID: m.ClientID, AuthMethod: m.TokenEndpointAuthMethod, secret: kept, sealer: r.sealer}
 	for _, check := range []func(*Client) error{
 		checkTexts,
@@ -164,7 +166,7 @@ func checkAuthMethod(c *Client) error {
 	return nil
 }
 
-func (r *rules) setKeys(c *Client, from origin) error {
+func (r *rules) setKeys(c *Client, from jwk.Origin) error {
 	m := &c.Metadata
 	switch {
 	case m.JWKS != nil && m.JWKSURI != "":
@@ -173,23 +175,31 @@ func (r *rules) setKeys(c *Client, from origin) error {
 		if err := webURI(m.JWKSURI); err != nil {
 			return invalid("jwks_uri", "%s", err.Error())
 		}
-		c.Keys = remoteKeys(r.fetch, m.JWKSURI, r.allowTestKeys)
+		c.Keys = r.fetch.sets.Keys(m.JWKSURI, r.allowTestKeys)
 		return nil
 	case m.JWKS == nil:
 		return nil
 	}
-	set, err := parseJWKS(m.JWKS, from, r.allowTestKeys)
+	set, err := jwk.Parse(m.JWKS, from, r.refuseKey())
 	if err != nil {
 		return invalid("jwks", "is refused: %s", err.Error())
 	}
-	if len(set.keys) == 0 {
+	if set.Empty() {
 		return invalid("jwks", "has no keys; leave it out or add one")
 	}
-	if c.AuthMethod == oauth.AuthSelfSignedTLS && len(set.thumbprints) == 0 {
+	if c.AuthMethod == oauth.AuthSelfSignedTLS && !set.Certified() {
 		return invalid("jwks", "has no key with x5c; %s needs the certificate there (RFC 8705 section 2.2.2)", c.AuthMethod)
 	}
-	c.Keys = &Keys{set: set}
+	c.Keys = jwk.In(set)
 	return nil
+}
+
+// refuseKey is for keys that everybody has, unless this is a sandbox.
+func (r *rules) refuseKey() jwk.Refuse {
+	if r.allowTestKeys {
+		return nil
+	}
+	return testkeys.Refuse
 }
 
 // hmacKeyBytes are the shortest keys of the HMAC algorithms: as long as their
@@ -207,12 +217,12 @@ func setAssertionAlgs(c *Client) error {
 	}
 	switch c.AuthMethod {
 	case oauth.AuthPrivateKeyJWT:
-		c.AssertionAlgs = only(allowed, func(alg string) bool { return signatureAlgs[alg] != "" })
+		c.AssertionAlgs = only(allowed, jwk.Signs)
 	case oauth.AuthSecretJWT:
 		c.AssertionAlgs = only(allowed, func(alg string) bool { return hmacKeyBytes[alg] != 0 })
 	default:
 		if c.Keys != nil {
-			c.AssertionAlgs = only(allowed, func(alg string) bool { return signatureAlgs[alg] != "" })
+			c.AssertionAlgs = only(allowed, jwk.Signs)
 		}
 		return nil
 	}
@@ -236,13 +246,8 @@ func only(values []string, keep func(string) bool) (kept []string) {
 func checkAssertionKey(c *Client) error {
 	switch c.AuthMethod {
 	case oauth.AuthPrivateKeyJWT:
-		if c.Keys.set == nil {
-			return nil
-		}
-		if !slices.ContainsFunc(c.AssertionAlgs, func(alg string) bool {
-			return pick(c.Keys.set.keys, alg, signatureAlgs[alg]) != nil
-		}) {
-			return invalid("jwks", "has no key that verifies %s (it has: %s)", list(c.AssertionAlgs), describe(c.Keys.set.keys))
+		if set := c.Keys.Set(); set != nil && !slices.ContainsFunc(c.AssertionAlgs, set.Verifies) {
+			return invalid("jwks", "has no key that verifies %s (it has: %s)", list(c.AssertionAlgs), set)
 		}
 	case oauth.AuthSecretJWT:
 		key, err := c.SecretKey()

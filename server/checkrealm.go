@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 )
 
@@ -148,12 +147,15 @@ func (k *check) prefix(at string, prefix netip.Prefix, bits4, bits6 int) {
 // headerName is a token of RFC 9110 section 5.6.2.
 var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
-func (k *check) proxy(proxy *Proxy) {
+func (k *check) proxy(at string, proxy *Proxy) {
+	if proxy == nil {
+		return
+	}
 	before := len(k.problems)
 	for i, prefix := range proxy.Trusted {
-		k.prefix(fmt.Sprintf("proxy.trusted[%d]", i), prefix, 8, 16)
+		k.prefix(fmt.Sprintf("%s.trusted[%d]", at, i), prefix, 8, 16)
 	}
-	for _, header := range [][2]string{{"proxy.header", proxy.Header}, {"proxy.chain_header", proxy.ChainHeader}} {
+	for _, header := range [][2]string{{at + ".header", proxy.Header}, {at + ".chain_header", proxy.ChainHeader}} {
 		if header[1] != "" && !headerName.MatchString(header[1]) {
 			k.refuse(header[0], "%q is not the name of a header", header[1])
 		}
@@ -161,9 +163,8 @@ func (k *check) proxy(proxy *Proxy) {
 	if !slices.Contains(choices["format"].words, proxy.Format) || len(proxy.Trusted) == 0 || len(k.problems) > before {
 		return
 	}
-	forwarding := mtls.Forwarding{Trusted: proxy.Trusted, Format: proxy.Format, Header: proxy.Header, ChainHeader: proxy.ChainHeader}
-	if err := forwarding.Validate(); err != nil {
-		k.refuse("proxy", "%s", err)
+	if _, err := proxy.forwarding(); err != nil {
+		k.refuse(at, "%s", err)
 	}
 }
 

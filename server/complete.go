@@ -24,9 +24,8 @@ func (c *Config) Complete() error {
 	k.listeners()
 	k.section("", reflect.ValueOf(c).Elem())
 	k.serverTLS()
-	if c.Proxy != nil {
-		k.proxy(c.Proxy)
-	}
+	k.proxy("proxy", c.Proxy)
+	k.proxy("gateways", c.Gateways)
 	for _, name := range sortedKeys(c.Policies) {
 		k.policy(name, c.Policies[name])
 	}
@@ -49,9 +48,8 @@ func (c *Config) fill() {
 	c.Listeners.Standard.fill("https", "localhost:8443")
 	c.Listeners.MTLS.fill("https", "localhost:8444")
 	c.Listeners.Admin.fill("http", "localhost:9000")
-	if c.Proxy != nil {
-		c.Proxy.fill()
-	}
+	c.Proxy.fill()
+	c.Gateways.fill()
 	if len(c.Realms) == 0 {
 		c.Realms = map[string]*Realm{"default": nil}
 	}
@@ -102,6 +100,9 @@ func defaultPort(scheme string) string {
 }
 
 func (p *Proxy) fill() {
+	if p == nil {
+		return
+	}
 	preset(&p.Format, mtls.FormatRFC9440)
 	switch p.Format {
 	case mtls.FormatRFC9440:

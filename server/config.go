@@ -20,6 +20,7 @@ type Config struct {
 	Listeners Listeners         `json:"listeners" doc:"The three doors of the server."`
 	TLS       ServerTLS         `json:"tls" doc:"What the standard and the mTLS listener prove themselves with. Without files the sandbox CA issues certificates for the hosts of the listeners' URLs."`
 	Proxy     *Proxy            `json:"proxy,omitempty" doc:"TLS-terminating proxies that hand client certificates on. From any other address such a header is refused."`
+	Gateways  *Proxy            `json:"gateways,omitempty" doc:"Proxies in front of APIs, which ask at the authorization check (/authz) whether a request may go on to the API, and hand on the client certificate that came with it. They can do that and nothing else: to hand on certificates to the other endpoints is for proxy."`
 	Policies  map[string]Policy `json:"policies,omitempty" doc:"Security profiles of your own, by name, beside the built-in ones."`
 	Layouts   map[string]Layout `json:"layouts,omitempty" doc:"URL layouts of your own, by name, beside the built-in ones."`
 	Realms    map[string]*Realm `json:"realms" doc:"The issuers, by name."`

@@ -51,6 +51,9 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
 		&scim.Provider{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
+	if s.gateways != nil {
+		list = append(list, &flow.AuthorizationCheck{Guard: r.guard(r.config.Audience), Targets: r.targets(), Gateways: s.gateways})
+	}
 	if r.name == s.order[0] {
 		list = append(list, s.revocations()...)
 	}

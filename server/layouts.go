@@ -21,6 +21,7 @@ var layouts = map[string]endpoint.Layout{
 		"jwks_uri":               "/jwks",
 		"bank":                   "/bank",
 		"scim":                   "/scim/v2",
+		"authorization_check":    "/authz",
 	},
 	// The same below the realm's own path.
 	"realm": {
@@ -31,6 +32,7 @@ var layouts = map[string]endpoint.Layout{
 		"jwks_uri":               "/realms/{realm}/jwks",
 		"bank":                   "/realms/{realm}/bank",
 		"scim":                   "/realms/{realm}/scim/v2",
+		"authorization_check":    "/realms/{realm}/authz",
 	},
 	"keycloak": keycloak(""),
 	// CERN's: Keycloak below /auth, and the API Access endpoint beside its token
@@ -47,6 +49,7 @@ var layouts = map[string]endpoint.Layout{
 		"jwks_uri":               "/t/{realm}/oauth2/jwks",
 		"bank":                   "/t/{realm}/bank",
 		"scim":                   "/t/{realm}/scim2",
+		"authorization_check":    "/t/{realm}/authz",
 	},
 	// Aidbox has no realm in its paths, so one realm of a server can have it.
 	"aidbox": {
@@ -57,6 +60,7 @@ var layouts = map[string]endpoint.Layout{
 		"jwks_uri":               "/{realm}/.well-known/jwks.json",
 		"bank":                   "/{realm}/bank",
 		"scim":                   "/{realm}/scim/v2",
+		"authorization_check":    "/{realm}/authz",
 	},
 }
 
@@ -72,6 +76,7 @@ func keycloak(base string) endpoint.Layout {
 		"jwks_uri":               protocol + "/certs",
 		"bank":                   realm + "/bank",
 		"scim":                   realm + "/scim/v2",
+		"authorization_check":    realm + "/authz",
 	}
 }
 

@@ -28,7 +28,8 @@ func everything(t *testing.T) Config {
 			RSA: &KeyPair{"rsa.pem", "rsa.key"}, ECDSA: &KeyPair{"p256.pem", "p256.key"},
 			Hosts: []string{"a.test", "::1", "*.b.test"},
 		},
-		Proxy: &Proxy{Trusted: []netip.Prefix{prefix("10.0.0.5/32"), prefix("fd00::/16")}, Format: "rfc9440", Header: "X-Leaf", ChainHeader: "X-Chain"},
+		Proxy:    &Proxy{Trusted: []netip.Prefix{prefix("10.0.0.5/32"), prefix("fd00::/16")}, Format: "rfc9440", Header: "X-Leaf", ChainHeader: "X-Chain"},
+		Gateways: &Proxy{Trusted: []netip.Prefix{prefix("10.0.0.6/32")}, Format: "rfc9440", Header: "X-Api-Leaf", ChainHeader: "X-Api-Chain"},
 		Policies: map[string]Policy{
 			"1e3": {Base: "sandbox"},
 			"mine": {

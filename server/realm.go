@@ -22,6 +22,7 @@ import (
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
+	"github.com/fapid/fapid/testkeys"
 )
 
 // realm is one running issuer: its own keys, clients, trust and clock.
@@ -161,14 +162,28 @@ func (r *realm) openBinder(s *Server) error {
 		return fmt.Errorf("realm %s: %w", r.name, err)
 	}
 	r.binder = &binding.Binder{
-		Trust:         r.trust.Load,
-		Proofs:        store.Claims{Store: s.store, Name: r.name + "/dpop-proof"},
-		Nonces:        nonces,
-		Now:           r.now,
-		Algs:          r.dpopAlgs(),
-		AllowTestKeys: r.sandboxed,
+		Trust:  r.trust.Load,
+		Proofs: usedProofs{store.Claims{Store: s.store, Name: r.name + "/dpop-proof"}},
+		Nonces: nonces.MAC,
+		Now:    r.now,
+		Algs:   r.dpopAlgs(),
+	}
+	if !r.sandboxed {
+		r.binder.Refuse = testkeys.Refuse
 	}
 	return nil
+}
+
+// usedProofs keeps in the store which DPoP proofs were used.
+type usedProofs struct{ claims store.Claims }
+
+// Claim marks a proof as used.
+func (u usedProofs) Claim(ctx context.Context, key string, until time.Time) (first bool, err error) {
+	err = u.claims.Claim(ctx, key, until)
+	if errors.Is(err, store.ErrExists) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // fetchRoots are who may vouch for the hosts of jwks_uri: the system's roots,

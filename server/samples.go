@@ -73,6 +73,10 @@ var sampleAPIs = map[string][]registration.API{
 			registration.AnyClient: {}, "aggregator": {Exchange: []string{"tpp-tls", "tpp-jwt"}},
 		}},
 		{ID: "aggregator", Name: "An API that calls the bank for its callers", Client: "aggregator", Clients: map[string]registration.Access{registration.AnyClient: {}}},
+		{
+			ID: "https://api.example.com", Name: "An API of one's own, behind a guard or a gateway", Scopes: []string{"accounts", "payments"}, Client: "api-client",
+			Clients: map[string]registration.Access{registration.AnyClient: {}},
+		},
 	},
 	"cern": {{
 		ID: "target-client-id", Name: "An API whose owner gave the application roles", Roles: []string{"reader", "editor"},

@@ -52,6 +52,7 @@ type Server struct {
 	// observers are told of every finished request.
 	observers []func(*oauth.Event)
 
+	gateways              *mtls.Forwarding // nil for none
 	standard, mtls, admin *endpoint.Router
 	operatorKey           string
 	draining              atomic.Bool // set when the server begins to end
@@ -157,6 +158,10 @@ func (s *Server) openRealms(ctx context.Context) error {
 	if at := slices.Index(s.order, "default"); at > 0 {
 		s.order = slices.Insert(slices.Delete(s.order, at, at+1), 0, "default")
 	}
+	var err error
+	if s.gateways, err = s.config.Gateways.forwarding(); err != nil {
+		return err
+	}
 	for _, name := range s.order {
 		r, err := s.openRealm(ctx, name)
 		if err != nil {
@@ -170,7 +175,7 @@ func (s *Server) openRealms(ctx context.Context) error {
 // route mounts the realms on the two listeners and the operator's site on its own.
 func (s *Server) route() error {
 	s.observers = []func(*oauth.Event){s.metrics.Observe, admin.LogObserver(s.options.Log), s.endings.Observe}
-	forwarding, err := s.forwarding()
+	forwarding, err := s.config.Proxy.forwarding()
 	if err != nil {
 		return err
 	}
@@ -187,12 +192,11 @@ func (s *Server) route() error {
 }
 
 // forwarding is how a proxy hands certificates on; nil for no proxy.
-func (s *Server) forwarding() (*mtls.Forwarding, error) {
-	proxy := s.config.Proxy
-	if proxy == nil {
+func (p *Proxy) forwarding() (*mtls.Forwarding, error) {
+	if p == nil {
 		return nil, nil
 	}
-	forwarding := &mtls.Forwarding{Trusted: proxy.Trusted, Format: proxy.Format, Header: proxy.Header, ChainHeader: proxy.ChainHeader}
+	forwarding := &mtls.Forwarding{Trusted: p.Trusted, Format: p.Format, Header: p.Header, ChainHeader: p.ChainHeader}
 	return forwarding, forwarding.Validate()
 }
 

@@ -14,6 +14,7 @@ import (
 	"crypto/x509"
 	"embed"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"path"
 	"sync"
@@ -40,6 +41,14 @@ func Known(public crypto.PublicKey) bool {
 		return false
 	}
 	return known()[sha256.Sum256(der)]
+}
+
+// Refuse is an error for a test key: for those who take the keys of others.
+func Refuse(public crypto.PublicKey) error {
+	if Known(public) {
+		return errors.New("a public test key, whose private key everyone knows; make one of your own")
+	}
+	return nil
 }
 
 var known = sync.OnceValue(func() map[[32]byte]bool {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestREADME does what the README says, block by block, in one folder:
@@ -16,7 +17,9 @@ import (
 //     runs until another block starts one;
 //   - a text block is what the block before it prints. Its lines come in this
 //     order; "…" stands for anything, and a trace id for the one there is;
-//   - a yaml block is a file, whose name is in its first line.
+//   - a yaml block is a file, whose name is in its first line;
+//   - a go block is what a program does that serves an API. It is built, and runs
+//     until the end.
 //
 // There are no other blocks, so nothing in it can be wrong unseen. The usual
 // ports are replaced by free ones.
@@ -28,7 +31,7 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{T: t, folder: t.TempDir(), ports: freePorts(), traces: map[string]string{}}
+	r := &reader{T: t, folder: t.TempDir(), ports: freePorts(), api: freePorts()[0], traces: map[string]string{}}
 	if err := sandboxIn(r.folder); err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +45,10 @@ func TestREADME(t *testing.T) {
 			r.compare(block)
 		case "yaml":
 			r.writeFile(block)
+		case "go":
+			r.startAPI(block)
 		default:
-			t.Errorf("README.md:%d: a block is sh, text or yaml, not %q", block.line, block.language)
+			t.Errorf("README.md:%d: a block is sh, text, yaml or go, not %q", block.line, block.language)
 		}
 		if t.Failed() {
 			return // what follows builds on it
@@ -80,6 +85,7 @@ type reader struct {
 	*testing.T
 	folder  string
 	ports   doors
+	api     string // port of the API, which is 9443
 	server  *process
 	printed string            // by the newest sh block
 	skipped bool              // the newest sh block was not run
@@ -90,7 +96,7 @@ type reader struct {
 var startsServer = regexp.MustCompile(`^fapid (dev|serve)\b[^\n]*\n$`)
 
 func (r *reader) run(b block) {
-	script := r.ports.replace(strings.ReplaceAll(b.text, "go run ./cmd/fapid", "fapid"))
+	script := r.onPorts(strings.ReplaceAll(b.text, "go run ./cmd/fapid", "fapid"))
 	for written, actual := range r.traces {
 		script = strings.ReplaceAll(script, written, actual)
 	}
@@ -129,6 +135,59 @@ func (r *reader) startServer(b block, args []string) {
 	}
 	r.server = server
 	r.printed = r.ports.restore(server.out.String() + server.err.String())
+}
+
+// onPorts is a text with the ports of this run.
+func (r *reader) onPorts(text string) string {
+	return strings.ReplaceAll(r.ports.replace(text), "9443", r.api)
+}
+
+// around is what a reader knows to write around the lines of a go block.
+const around = `package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log"
+	"net/http"
+
+	"github.com/fapid/fapid/server/resource"
+)
+
+func main() {
+%s}
+`
+
+// startAPI builds and starts the program of a go block.
+func (r *reader) startAPI(b block) {
+	source, program := filepath.Join(r.folder, "api.go"), filepath.Join(r.folder, "api.program")
+	if err := os.WriteFile(source, fmt.Appendf(nil, around, r.onPorts(b.text)), 0o600); err != nil {
+		r.Fatal(err)
+	}
+	// From here, so that the package is the one of this folder.
+	if output, err := exec.Command("go", "build", "-o", program, source).CombinedOutput(); err != nil {
+		r.Fatalf("README.md:%d: %v\n%s", b.line, err, output)
+	}
+	command := exec.Command(program)
+	command.Dir = r.folder
+	command.Env = append(os.Environ(), "SSL_CERT_FILE=.fapid/ca.pem")
+	var complaints output
+	command.Stderr = &complaints
+	if err := command.Start(); err != nil {
+		r.Fatalf("README.md:%d: %v", b.line, err)
+	}
+	r.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+		if r.Failed() {
+			r.Logf("README.md:%d: the API said: %s", b.line, complaints.String())
+		}
+	})
+	for deadline := time.Now().Add(20 * time.Second); free("localhost:" + r.api); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.Fatalf("README.md:%d: the API does not listen", b.line)
+		}
+	}
 }
 
 func (r *reader) stopServer() {
@@ -187,7 +246,7 @@ func (r *reader) writeFile(b block) {
 		r.Errorf("README.md:%d: the first line of a yaml block is a comment with the file's name", b.line)
 		return
 	}
-	if err := os.WriteFile(filepath.Join(r.folder, name[1]), []byte(r.ports.replace(b.text)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.folder, name[1]), []byte(r.onPorts(b.text)), 0o600); err != nil {
 		r.Error(err)
 	}
 }

@@ -109,6 +109,7 @@ With --dpop, and for a client that is registered so, the token is bound to the
 client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 		Example: `  fapid token tpp-tls
   fapid token tpp-tls --scope "accounts payments" --json
+  fapid token tpp-tls --audience https://api.example.com
   fapid token tpp-jwt --dpop
   fapid token tpp-tls --audience aggregator
   curl -H "Authorization: Bearer $(fapid token tpp-jwt)" ...`,
@@ -150,7 +151,7 @@ client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 	}
 	flags.register(command)
 	command.Flags().StringVar(&scope, "scope", "", "scopes to ask for (default: all the client has)")
-	command.Flags().StringArrayVar(&audience, "audience", nil, "API the token is for (default: the realm's own)")
+	command.Flags().StringArrayVar(&audience, "audience", nil, "identifier of the `API` the token is for (default: the realm's own)")
 	command.Flags().BoolVar(&dpop, "dpop", false, "send a DPoP proof, and have the token bound to its key")
 	command.Flags().BoolVar(&asJSON, "json", false, "print the whole answer")
 	return command

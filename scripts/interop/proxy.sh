@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # usage: FAPID=PROGRAM scripts/interop/proxy.sh     (scripts/interop/run sets FAPID)
 # Runs the snippets of scripts/proxy, with ports and paths of their own, in front
-# of a sandbox, and tokens, refusals and forgeries through them with curl.
-# Needs nginx, haproxy, curl and openssl.
+# of a sandbox and of an API, and tokens, refusals and forgeries through them with
+# curl.
+# Needs nginx, haproxy, curl, jq and openssl.
 set -euo pipefail
 cd "$(dirname "$0")/../proxy"
 PATH=$PATH:/usr/sbin
@@ -34,7 +35,8 @@ start_fapid() { # FORMAT
 		FAPID_REALMS__DEFAULT__ISSUER=https://$auth FAPID_REALMS__STRICT__ISSUER=https://$auth/realms/strict \
 		FAPID_REALMS__MYREALM__ISSUER=https://$auth/realms/myrealm FAPID_REALMS__CERN__ISSUER=https://$auth/auth/realms/cern \
 		FAPID_REALMS__MYORG__ISSUER=https://$auth/t/myorg/oauth2/token FAPID_REALMS__AIDBOX__ISSUER=https://$auth/aidbox \
-		FAPID_PROXY__TRUSTED=127.0.0.1/32 FAPID_PROXY__FORMAT=$1 FAPID_REALMS__DEFAULT__TRUST__CAS=$work/foreign.pem \
+		FAPID_PROXY__TRUSTED=127.0.0.1/32 FAPID_PROXY__FORMAT=$1 FAPID_GATEWAYS__TRUSTED=127.0.0.1/32 FAPID_GATEWAYS__FORMAT=pem-escaped \
+		FAPID_REALMS__DEFAULT__TRUST__CAS=$work/foreign.pem \
 		"$FAPID" dev --dir "$work/sandbox" --port 18643 --mtls-port 18644 --admin-port 19600 >"$work/fapid.log" 2>&1 &
 	started+=($!)
 	until_works curl --silent --fail http://localhost:19600/readyz
@@ -43,8 +45,9 @@ start_fapid() { # FORMAT
 
 # A snippet as it stands, but for folders and ports, and on loopback.
 adapt() {
-	sed -e "s#/etc/[a-z]*/#$work/#g; s#\b18443#18643#; s#\b18444#18644#" \
-		-e 's#\b443\b#18743#; s#\b8444\b#18744#; s#listen 1#listen 127.0.0.1:1#; s#bind :#bind 127.0.0.1:#' "$1"
+	sed -e "s#/etc/[a-z]*/#$work/#g; s#\b18443#18643#; s#\b18444#18644#; s#\b8443\b#18643#" \
+		-e 's#\b443\b#18743#; s#\b8444\b#18744#; s#\b9443\b#18745#; s#\b9001\b#18746#' \
+		-e 's#listen 1#listen 127.0.0.1:1#; s#bind :#bind 127.0.0.1:#' "$1"
 }
 
 start_nginx() {
@@ -52,7 +55,16 @@ start_nginx() {
 		echo "daemon off; error_log $work/nginx.log; pid $work/nginx.pid; events {} http { access_log off;"
 		for kind in client_body proxy fastcgi uwsgi scgi; do echo "${kind}_temp_path $work/$kind;"; done
 		adapt nginx.conf
-		echo "}"
+		adapt nginx-api.conf
+		# The API, which shows what it is told.
+		cat <<-'END'
+			server {
+				listen 127.0.0.1:18746;
+				default_type text/plain;
+				return 200 "$request_method $request_uri client=$http_x_fapid_client_id subject=$http_x_fapid_subject scope=$http_x_fapid_scope roles=$http_x_fapid_roles token=$http_authorization$http_dpop trace=$http_x_fapid_trace\n";
+			}
+			}
+		END
 	} >"$work/nginx.conf"
 	nginx -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log" &
 	started+=($!)
@@ -72,7 +84,7 @@ expect() {
 	[ "$4" = - ] || pair=(--cert "$clients/$4/transport.pem" --key "$clients/$4/transport.key")
 	shift 4
 	curl --write-out '\n%{http_code}' "${pair[@]}" "$@" >"$work/answer" || fail "$proxy: $what: no answer"
-	if [ "$(tail -n 1 "$work/answer")" != "$want" ] || ! grep -q -- "$text" "$work/answer"; then
+	if [ "$(tail -n 1 "$work/answer")" != "$want" ] || ! grep -qi -- "$text" "$work/answer"; then
 		fail "$proxy: $what: not $want $text but: $(cat "$work/answer")"
 	fi
 	echo "ok  $proxy: $what"
@@ -157,9 +169,67 @@ journey() { # FORMAT: what must hold through any proxy
 	expect "a connection of one's own, from another address" 200 '"access_token"' tpp-tls "${direct[@]}" --interface 127.0.0.2 "${token[@]}"
 }
 
+# An API behind nginx-api.conf.
+api=api.example.com:18745
+behind=(--noproxy '*' --silent --resolve "$api:127.0.0.1" --cacert "$work/tls/server.pem" --include)
+proof() { "$FAPID" dpop tpp-dpop "$@" --dir "$work/sandbox"; }
+token_in() { sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p'; }
+fetch() { # CLIENT FORM ...: a token by its certificate, through the proxy
+	local id=$1 form=()
+	shift
+	for _ in "$@"; do form+=(--data "$1"); shift; done
+	curl "${through[@]}" --cert "$clients/$id/transport.pem" --key "$clients/$id/transport.key" --data grant_type=client_credentials --data client_id="$id" "${form[@]}" "https://$mtls/token" | token_in
+}
+assert() { # CLIENT CURL-ARGUMENTS: a token by its key, for the API
+	local id=$1
+	shift
+	curl "${through[@]}" "$@" --data grant_type=client_credentials --data scope=accounts --data audience=https://api.example.com --data client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer \
+		--data client_assertion="$("$FAPID" assertion "$id" --aud "https://$auth" --dir "$work/sandbox")" "https://$auth/token" | token_in
+}
+
+gateway() {
+	local bearer other issued
+	issued=$(fetch tpp-tls scope=accounts audience=https://api.example.com)
+	bearer=(--header "Authorization: Bearer $issued")
+	expect "the API, with the token's certificate" 200 'GET /accounts?page=2 client=tpp-tls subject=tpp-tls scope=accounts roles= token= trace=[0-9a-f]' tpp-tls "${behind[@]}" "${bearer[@]}" "https://$api/accounts?page=2"
+	expect "a POST with a body" 200 'POST /accounts client=tpp-tls' tpp-tls "${behind[@]}" "${bearer[@]}" --data '{"x":"y"}' "https://$api/accounts"
+	expect "another certificate" 401 'WWW-Authenticate: Bearer .*error="invalid_token", error_description="the access token is bound to another certificate"' tpp-san "${behind[@]}" "${bearer[@]}" "https://$api/accounts"
+	expect "no certificate" 401 'error="invalid_token"' - "${behind[@]}" "${bearer[@]}" "https://$api/accounts"
+	expect "an expired certificate" 401 'error="invalid_token"' expired "${behind[@]}" "${bearer[@]}" "https://$api/accounts"
+	expect "the certificate in a header" 401 'error="invalid_token"' - "${behind[@]}" "${bearer[@]}" --header "$(header pem-escaped "$clients/tpp-tls/transport.pem")" "https://$api/accounts"
+	expect "no token" 401 'WWW-Authenticate: Bearer realm=' tpp-tls "${behind[@]}" "https://$api/accounts"
+	expect "no token: a trace" 401 'X-Fapid-Trace: [0-9a-f]\{16\}' tpp-tls "${behind[@]}" "https://$api/accounts"
+	expect "two tokens, which nginx itself refuses" 400 "" tpp-tls "${behind[@]}" "${bearer[@]}" "${bearer[@]}" "https://$api/accounts"
+	expect "a token for another API" 401 'for another API' tpp-tls "${behind[@]}" --header "Authorization: Bearer $(fetch tpp-tls scope=accounts)" "https://$api/accounts"
+	expect "a token without the scope" 403 'WWW-Authenticate: Bearer .*error="insufficient_scope"' tpp-tls "${behind[@]}" --header "Authorization: Bearer $(fetch tpp-tls scope=payments audience=https://api.example.com)" "https://$api/accounts"
+	expect "a token bound to nothing" 401 'bound to nothing' - "${behind[@]}" --header "Authorization: Bearer $(assert tpp-jwt)" "https://$api/accounts"
+	expect "headers for the API, from the client" 200 'client=tpp-tls subject=tpp-tls scope=accounts roles= token=' tpp-tls "${behind[@]}" "${bearer[@]}" --header 'X-Fapid-Subject: admin' --header 'X-Fapid-Roles: admin' --header 'X_Fapid_Roles: admin' --header 'x-fapid-client-id: admin' "https://$api/accounts"
+	expect "a query that looks like the check's" 200 'client=tpp-tls' tpp-tls "${behind[@]}" "${bearer[@]}" "https://$api/accounts?a=b&scope=admin&audience=x&bound=false&request=GET:/x"
+	expect "the check itself" 404 '' tpp-tls "${behind[@]}" "${bearer[@]}" "https://$api/_fapid?scope="
+	expect "the check, through the proxy of fapid" 404 '' - "${through[@]}" "${bearer[@]}" "https://$auth/authz?scope="
+	expect "the check, through the proxy's mTLS listener" 404 '' tpp-tls "${through[@]}" "${bearer[@]}" "https://$mtls/authz?scope="
+	expect "the check, from another address" 400 invalid_request - "${direct[@]}" --interface 127.0.0.2 "${bearer[@]}" "https://$auth/authz?scope="
+
+	other=$(assert tpp-dpop --header "DPoP: $(proof POST "https://$auth/token")")
+	bearer=(--header "Authorization: DPoP $other")
+	expect "a DPoP token" 200 'POST /accounts/1?a=b client=tpp-dpop' - "${behind[@]}" "${bearer[@]}" --header "DPoP: $(proof POST "https://$api/accounts/1" --ath "$other")" --data x "https://$api/accounts/1?a=b"
+	expect "a DPoP proof for another method" 401 'WWW-Authenticate: DPoP .*error="invalid_dpop_proof"' - "${behind[@]}" "${bearer[@]}" --header "DPoP: $(proof GET "https://$api/accounts/1" --ath "$other")" --data x "https://$api/accounts/1"
+	expect "a DPoP proof for another path, which headers name" 401 'error="invalid_dpop_proof"' - "${behind[@]}" "${bearer[@]}" --header "DPoP: $(proof GET "https://$api/other" --ath "$other")" --header 'X-Original-URI: /other' --header 'X-Forwarded-Uri: /other' "https://$api/accounts"
+	expect "a DPoP token without proof" 401 'error="invalid_dpop_proof"' - "${behind[@]}" "${bearer[@]}" "https://$api/accounts"
+	expect "a DPoP token as Bearer" 401 'WWW-Authenticate: Bearer .*error="invalid_token"' - "${behind[@]}" --header "Authorization: Bearer $other" "https://$api/accounts"
+
+	bearer=(--header "Authorization: Bearer $issued")
+	expect "revocation" 200 '' tpp-tls "${through[@]}" --data client_id=tpp-tls --data "token=$issued" "https://$mtls/token/revocation"
+	expect "a revoked token" 401 'error="invalid_token"' tpp-tls "${behind[@]}" "${bearer[@]}" "https://$api/accounts"
+	"$FAPID" client show tpp-tls --dir "$work/sandbox" --json | jq '.access_token_expiration = 1' | "$FAPID" client put --dir "$work/sandbox" -f - >/dev/null
+	issued=$(fetch tpp-tls scope=accounts audience=https://api.example.com)
+	sleep 2
+	expect "an expired token" 401 'error="invalid_token"' tpp-tls "${behind[@]}" --header "Authorization: Bearer $issued" "https://$api/accounts"
+}
+
 clients=$work/sandbox/clients
 mkdir -p "$work/tls"
-openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=proxy -addext "subjectAltName=DNS:${auth%:*},DNS:${mtls%:*}" \
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=proxy -addext "subjectAltName=DNS:${auth%:*},DNS:${mtls%:*},DNS:${api%:*}" \
 	-keyout "$work/tls/server.key" -out "$work/tls/server.pem" 2>/dev/null
 cp "$work/tls/server.key" "$work/tls/server.pem.key" # where HAProxy looks
 "$FAPID" config validate --config fapid.yaml >/dev/null || fail "fapid.yaml is not valid"
@@ -172,6 +242,7 @@ start_nginx
 until_works curl "${through[@]}" --fail "https://$auth/.well-known/openid-configuration"
 journey pem-escaped
 expect "an intermediate that only the client has is not handed on" 401 invalid_client foreign "${through[@]}" "${token[@]}"
+gateway
 stop
 
 proxy=haproxy

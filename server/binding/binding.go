@@ -9,36 +9,57 @@ import (
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
-	"github.com/fapid/fapid/registration"
-	"github.com/fapid/fapid/store"
+	"github.com/fapid/fapid/oauth/jwk"
 )
 
 // Binder binds the tokens of a realm, and holds requests to what they are bound to.
 type Binder struct {
-	// Trust returns the realm's trusted CAs as they are now.
+	// Trust returns the trusted CAs as they are now; nil where a certificate is
+	// trusted because a token names it.
 	Trust func() *mtls.Trust
-	// Proofs remembers the jti of spent DPoP proofs, per key.
-	Proofs store.Claims
-	// Nonces makes the nonces of DPoP proofs.
-	Nonces *store.Sealer
+	// Proofs remembers the DPoP proofs that were used.
+	Proofs Replay
+	// Nonces is a keyed hash that the nonces of DPoP proofs are made with; it is
+	// asked only under a policy that wants nonces.
+	Nonces func(message []byte) []byte
 	Now    func() time.Time
 	// Algs are the DPoP algorithms of all the realm's policies, for discovery
 	// and challenges.
 	Algs []string
-	// AllowTestKeys takes DPoP proofs by keys that everybody has.
-	AllowTestKeys bool
+	// Refuse is for DPoP proofs by keys that everybody has; nil takes them.
+	Refuse jwk.Refuse
+}
+
+// Replay remembers what can be used once.
+type Replay interface {
+	// Claim marks a key as used until that time: of any number of callers one is
+	// the first, on every node that shares the memory.
+	Claim(ctx context.Context, key string, until time.Time) (first bool, err error)
+}
+
+// Client is what binding has to know of a client.
+type Client struct {
+	Policy *oauth.Policy
+	// AuthMethod is how it authenticates.
+	AuthMethod string
+	// Certificate and DPoP: it registered for this binding.
+	Certificate, DPoP bool
+	// Bound: it or its policy wants either of them.
+	Bound bool
 }
 
 // Sender is what a request shows of who sends it.
 type Sender struct {
-	Certificate *mtls.Presented // nil for none
-	Proofs      []string        // the values of its DPoP headers
-	Method      string
-	// Path is where the request went, escaped; Bases are the URLs of the
-	// listeners, as they are advertised, which it may be called below.
-	Path  string
-	Bases [2]string
-	Event *oauth.Event
+	Certificate   *mtls.Presented // nil for none
+	Authorization []string        // the values of its Authorization headers
+	Proofs        []string        // the values of its DPoP headers
+	Method        string
+	// Path is where the request went, escaped, and Query what came with it. Bases
+	// are the URLs that it may be called below, as they are advertised; the
+	// second may be empty.
+	Path, Query string
+	Bases       [2]string
+	Event       *oauth.Event
 
 	// Nonce is what the answer must carry as DPoP-Nonce (RFC 9449 section 8.2),
 	// whether it is a refusal or not; empty for none.
@@ -51,9 +72,9 @@ type Sender struct {
 // wants bound tokens and no proof came, the certificate does (RFC 8705 section 3).
 // The certificate is one that client authentication has verified. The proof is
 // spent, so this comes after every check that could refuse without it.
-func (b *Binder) Bind(ctx context.Context, client *registration.Client, sender *Sender) (*oauth.Confirmation, error) {
-	proves := len(sender.Proofs) > 0 || client.Metadata.DPoPBoundTokens
-	certified := client.Metadata.CertificateBoundTokens || client.BoundTokens && !proves
+func (b *Binder) Bind(ctx context.Context, client *Client, sender *Sender) (*oauth.Confirmation, error) {
+	proves := len(sender.Proofs) > 0 || client.DPoP
+	certified := client.Certificate || client.Bound && !proves
 	if !proves && !certified {
 		return nil, nil
 	}
@@ -77,9 +98,9 @@ func (b *Binder) Bind(ctx context.Context, client *registration.Client, sender *
 
 // nothingToBind refuses a client that must have bound tokens, came without a
 // certificate, and sent no proof in its place.
-func nothingToBind(client *registration.Client, event *oauth.Event) error {
+func nothingToBind(client *Client, event *oauth.Event) error {
 	const advice = "send the request with the certificate to the address in mtls_endpoint_aliases"
-	if client.Metadata.CertificateBoundTokens || len(client.Policy.DPoPAlgs) == 0 {
+	if client.Certificate || len(client.Policy.DPoPAlgs) == 0 {
 		event.Fail("token binding", "a client certificate to bind the token to", "none", advice)
 		return oauth.InvalidRequest("this client's tokens are bound to its certificate, and none was presented").Because("no certificate to bind to")
 	}

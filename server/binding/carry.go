@@ -3,7 +3,6 @@ package binding
 import (
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
-	"github.com/fapid/fapid/registration"
 )
 
 // Carry holds a refresh token against the verified certificate of the request
@@ -13,7 +12,7 @@ import (
 // policy, to a renewed one of the same identity: the one the client has just
 // authenticated with by its registered name or certificate, or one of the subject
 // that the session began with.
-func Carry(bound *oauth.Confirmation, subject string, client *registration.Client, certificate *mtls.Presented, event *oauth.Event) (*oauth.Confirmation, error) {
+func Carry(bound *oauth.Confirmation, subject string, client *Client, certificate *mtls.Presented, event *oauth.Event) (*oauth.Confirmation, error) {
 	if bound == nil || bound.CertificateThumbprint == "" {
 		return bound, nil
 	}

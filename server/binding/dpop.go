@@ -17,8 +17,7 @@ import (
 	strict "github.com/go-jose/go-jose/v4/json"
 
 	"github.com/fapid/fapid/oauth"
-	"github.com/fapid/fapid/registration"
-	"github.com/fapid/fapid/store"
+	"github.com/fapid/fapid/oauth/jwk"
 )
 
 // Limits of a proof. Real ones stay under two thousand bytes, also by RSA-4096.
@@ -65,7 +64,7 @@ type proof struct {
 	oauth.Compact
 	header proofHeader
 	claims proofClaims
-	key    *registration.ProofKey
+	key    *jwk.ProofKey
 }
 
 // finding is what a check saw; advice is what to do where it is not ok.
@@ -186,7 +185,7 @@ func (p *proof) publicKey() finding {
 	if p.header.Key == nil {
 		return finding{false, "a public key", "none", "put the public key as jwk into the header"}
 	}
-	key, err := registration.ParseProofKey(p.header.Key, p.header.Algorithm, p.binder.AllowTestKeys)
+	key, err := jwk.ParseProofKey(p.header.Key, p.header.Algorithm, p.binder.Refuse)
 	if err != nil {
 		return finding{false, "a public key that may verify " + p.header.Algorithm, err.Error(), "put the public half of a good key into the header, and nothing of the private one"}
 	}
@@ -226,7 +225,7 @@ func (p *proof) target() finding {
 	if p.sender.calls(p.claims.Target) {
 		return finding{ok: true, presented: withoutQuery(p.claims.Target)}
 	}
-	return finding{false, p.sender.Bases[0] + p.sender.Path + " or " + p.sender.Bases[1] + p.sender.Path, withoutQuery(p.claims.Target), "set htu to the address the request is sent to, as discovery has it"}
+	return finding{false, p.sender.addresses(), withoutQuery(p.claims.Target), "set htu to the address the request is sent to, as discovery has it"}
 }
 
 // nonce looks for the nonce where the policy wants one. One that is about to go
@@ -294,13 +293,13 @@ func (p *proof) tokenKey() finding {
 func (p *proof) spend(ctx context.Context) error {
 	until := time.Unix(int64(math.Ceil(*p.claims.IssuedAt)), 0).Add(proofAge + p.policy.ClockSkew + time.Second)
 	hash := sha256.Sum256([]byte(p.key.Thumbprint + "\x00" + p.claims.ID))
-	err := p.binder.Proofs.Claim(ctx, string(hash[:]), until)
-	if errors.Is(err, store.ErrExists) {
-		p.sender.Event.Fail("DPoP jti", "one that was not used before", "used before", "make a new proof, with a fresh jti, for every request")
-		return oauth.InvalidDPoPProof("the DPoP proof was used before").Because("jti is spent")
-	}
+	first, err := p.binder.Proofs.Claim(ctx, string(hash[:]), until)
 	if err != nil {
 		return oauth.TemporarilyUnavailable().Because("claim jti: %w", err)
+	}
+	if !first {
+		p.sender.Event.Fail("DPoP jti", "one that was not used before", "used before", "make a new proof, with a fresh jti, for every request")
+		return oauth.InvalidDPoPProof("the DPoP proof was used before").Because("jti is spent")
 	}
 	p.sender.Event.Pass("DPoP jti", "", "")
 	return nil

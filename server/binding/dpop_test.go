@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"strings"
@@ -30,19 +31,30 @@ func policy() *oauth.Policy {
 
 func newBinder(t testing.TB) *Binder {
 	t.Helper()
-	b := &Binder{Now: func() time.Time { return start }, AllowTestKeys: true}
+	b := &Binder{Now: func() time.Time { return start }}
 	s, err := store.Open("", store.Options{Ephemeral: true, Now: func() time.Time { return b.Now() }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	b.Proofs = store.Claims{Store: s, Name: "default/dpop-proof"}
+	b.Proofs = usedProofs{store.Claims{Store: s, Name: "default/dpop-proof"}}
 	nonces, err := store.NewSealer(make([]byte, 32), "default/dpop-nonce")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Nonces = nonces
+	b.Nonces = nonces.MAC
 	return b
+}
+
+// usedProofs are those in the store.
+type usedProofs struct{ store.Claims }
+
+func (u usedProofs) Claim(ctx context.Context, key string, until time.Time) (first bool, err error) {
+	err = u.Claims.Claim(ctx, key, until)
+	if errors.Is(err, store.ErrExists) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // sender is a request to the token endpoint with these DPoP headers.
@@ -134,7 +146,7 @@ func TestClaimOutlivesProof(t *testing.T) {
 		t.Fatal(err)
 	}
 	offset.Store(int64(proofAge + 2*policy().ClockSkew))
-	if _, err := b.Proofs.Store.Sweep(t.Context()); err != nil {
+	if _, err := b.Proofs.(usedProofs).Store.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.verify(t.Context(), sender(used), policy(), nil); err == nil || !strings.Contains(err.Error(), "jti is spent") {
@@ -153,7 +165,7 @@ func TestClaimOutlivesProof(t *testing.T) {
 // TestTestKeys: a key whose private half everybody has binds nothing.
 func TestTestKeys(t *testing.T) {
 	b := newBinder(t)
-	b.AllowTestKeys = false
+	b.Refuse = testkeys.Refuse
 	for alg, key := range keys() {
 		if _, err := b.verify(t.Context(), sender(proofBy(t, alg, key, claimsOf())), policy(), nil); oauth.AsError(err).Code != oauth.CodeInvalidDPoPProof {
 			t.Errorf("%s: %v", alg, err)
@@ -288,7 +300,7 @@ func TestNonceWindows(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign := *b
-	foreign.Nonces = other
+	foreign.Nonces = other.MAC
 	if foreign.nonce(0) == b.nonce(0) {
 		t.Error("two realms have the same nonce")
 	}

@@ -19,7 +19,7 @@ const nonceBytes = 18
 // with the realm's key makes the same and knows it again.
 func (b *Binder) nonce(back int64) string {
 	window := b.Now().Unix()/int64(nonceWindow/time.Second) - back
-	sum := b.Nonces.MAC(binary.BigEndian.AppendUint64([]byte("dpop-nonce"), uint64(window)))
+	sum := b.Nonces(binary.BigEndian.AppendUint64([]byte("dpop-nonce"), uint64(window)))
 	return base64.RawURLEncoding.EncodeToString(sum[:nonceBytes])
 }
 

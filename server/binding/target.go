@@ -12,7 +12,7 @@ import (
 func (s *Sender) calls(htu string) bool {
 	plain := withoutQuery(htu)
 	for _, base := range s.Bases {
-		if rest, ok := strings.CutPrefix(plain, base); ok && rest == s.Path {
+		if rest, ok := strings.CutPrefix(plain, base); ok && rest == s.Path && base != "" {
 			return true
 		}
 	}
@@ -26,6 +26,14 @@ func (s *Sender) calls(htu string) bool {
 		}
 	}
 	return false
+}
+
+// addresses are those that htu may be, for people.
+func (s *Sender) addresses() string {
+	if s.Bases[1] == "" || s.Bases[1] == s.Bases[0] {
+		return s.Bases[0] + s.Path
+	}
+	return s.Bases[0] + s.Path + " or " + s.Bases[1] + s.Path
 }
 
 // withoutQuery cuts a URL before its query and fragment.

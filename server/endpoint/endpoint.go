@@ -52,8 +52,8 @@ type Request struct {
 func (r *Request) Sender() *binding.Sender {
 	if r.sender.Event == nil {
 		r.sender = binding.Sender{
-			Certificate: r.Certificate, Proofs: r.Header["Dpop"],
-			Method: r.Method, Path: r.URL.EscapedPath(), Bases: [2]string{r.Site.StandardURL, r.Site.MTLSURL},
+			Certificate: r.Certificate, Authorization: r.Header["Authorization"], Proofs: r.Header["Dpop"],
+			Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Bases: [2]string{r.Site.StandardURL, r.Site.MTLSURL},
 			Event: r.Event,
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/binding"
+	"github.com/fapid/fapid/server/resource"
 	"github.com/fapid/fapid/server/token"
 )
 
@@ -16,40 +17,58 @@ type Guard struct {
 	// Audience is what aud must name.
 	Audience string
 	Binder   *binding.Binder
+	// RequireBound refuses tokens that are bound to nothing.
+	RequireBound bool
 }
 
-// admit checks the token in the order a resource server should: presence, form,
-// signature, life, audience, binding, scope (RFC 6750, RFC 8705 section 3,
-// RFC 9449 section 7).
-func (g *Guard) admit(ctx context.Context, r *Request, scope string) (*token.Claims, error) {
-	scheme, presented, err := r.Token()
+// Admit lets a sender in who has a token with all of the scope; the checks are
+// those of package resource.
+func (g *Guard) Admit(ctx context.Context, sender *binding.Sender, scope oauth.Scope) (*token.Claims, error) {
+	gate := resource.Gate{Audience: g.Audience, Binder: g.Binder, RequireBound: g.RequireBound}
+	tokens := ownTokens{issuer: g.Issuer}
+	if err := gate.Admit(ctx, &tokens, sender, scope); err != nil {
+		return nil, err
+	}
+	return tokens.claims, nil
+}
+
+// admit lets a request in, and notes what the token says, if it has the scope of
+// the route: one token of that will do.
+func (g *Guard) admit(ctx context.Context, r *Request, scope string) (err error) {
+	if r.Claims, err = g.Admit(ctx, r.Sender(), nil); err != nil {
+		return err
+	}
+	held, err := oauth.ParseScope(r.Claims.Scope)
 	if err != nil {
-		return nil, err
-	}
-	claims, err := g.Issuer.Verify(ctx, presented, r.Event)
-	if err != nil {
-		return nil, err
-	}
-	r.Event.ClientID = claims.ClientID
-	if !claims.Audience.Has(g.Audience) {
-		r.Event.Fail("access token audience", g.Audience, strings.Join(claims.Audience, " "), "fetch a token for this API")
-		return nil, oauth.InvalidToken("the access token is for another API")
-	}
-	use := &binding.Use{Scheme: scheme, Token: presented, Confirmation: claims.Confirmation, Policy: claims.Client.Policy}
-	if err := g.Binder.Enforce(ctx, use, r.Sender()); err != nil {
-		return nil, err
-	}
-	granted, err := oauth.ParseScope(claims.Scope)
-	if err != nil {
-		return nil, err
+		return err
 	}
 	for enough := range strings.FieldsSeq(scope) {
-		if granted.Has(enough) {
-			r.Event.Pass("scope", enough, claims.Scope)
-			return claims, nil
+		if held.Has(enough) {
+			r.Event.Pass("scope", enough, r.Claims.Scope)
+			return nil
 		}
 	}
 	wanted := strings.ReplaceAll(scope, " ", " or ")
-	r.Event.Fail("scope", wanted, claims.Scope, "fetch a token with scope "+wanted)
-	return nil, oauth.InsufficientScope("the access token lacks scope %s", wanted)
+	r.Event.Fail("scope", wanted, r.Claims.Scope, "fetch a token with scope "+wanted)
+	return oauth.InsufficientScope("the access token lacks scope %s", wanted)
+}
+
+// ownTokens are those of the realm, which knows at once of everything that ends
+// one. It keeps what the last one said.
+type ownTokens struct {
+	issuer *token.Issuer
+	claims *token.Claims
+}
+
+// Verify says what a token says.
+func (o *ownTokens) Verify(ctx context.Context, presented string, event *oauth.Event) (resource.Access, error) {
+	claims, err := o.issuer.Verify(ctx, presented, event)
+	if err != nil {
+		return resource.Access{}, err
+	}
+	o.claims = claims
+	return resource.Access{
+		ClientID: claims.ClientID, Audience: claims.Audience, Scope: claims.Scope,
+		Confirmation: claims.Confirmation, Policy: claims.Client.Policy,
+	}, nil
 }

@@ -40,6 +40,8 @@ type Router struct {
 type served struct {
 	site   *Site
 	routes []Route
+	// gateways are who may ask here; nil for everybody.
+	gateways *mtls.Forwarding
 }
 
 // Mount serves a site's routes. Two sites may not claim one path.
@@ -50,7 +52,7 @@ func (ro *Router) Mount(site *Site) error {
 	for _, route := range site.routes {
 		at := ro.exact[route.Path]
 		if at == nil {
-			at = &served{site: site}
+			at = &served{site: site, gateways: route.Gateways}
 			ro.exact[route.Path] = at
 			if strings.Contains(route.Path, "{") {
 				ro.mux.Path(route.Path).Handler(at)
@@ -98,10 +100,10 @@ func (ro *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve runs the checks every request must pass, in order, and then the feature.
 func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
-	if err := ro.admit(r); err != nil {
+	at, path := ro.find(r.Request)
+	if err := ro.admit(r, at); err != nil {
 		return nil, err
 	}
-	at, path := ro.find(r.Request)
 	if at == nil {
 		return nil, oauth.NotFound("nothing is served at this path").Because("path %s", oauth.Clip(r.URL.EscapedPath()))
 	}
@@ -124,9 +126,9 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 }
 
 // serve calls the feature when what its route asks for has been seen to.
-func (route *Route) serve(r *Request) (_ *Answer, err error) {
-	if route.Guard != nil {
-		if r.Claims, err = route.Guard.admit(r.Context(), r, route.Scope); err != nil {
+func (route *Route) serve(r *Request) (*Answer, error) {
+	if route.Guard != nil && !route.Late {
+		if err := route.Guard.admit(r.Context(), r, route.Scope); err != nil {
 			return nil, err
 		}
 	}
@@ -138,11 +140,15 @@ func (route *Route) serve(r *Request) (_ *Answer, err error) {
 	return route.Serve(r.Context(), r)
 }
 
-// admit checks what belongs to the connection rather than to an endpoint.
-func (ro *Router) admit(r *Request) error {
+// admit checks what belongs to the connection rather than to an endpoint, except
+// that some are for gateways.
+func (ro *Router) admit(r *Request, at *served) error {
+	if at != nil && at.gateways != nil {
+		return r.ofGateway(at)
+	}
 	proxied := ro.Forwarding.FromProxy(r.Request)
 	if proxied && ro.Listener == MTLS {
-		return ro.forwarded(r)
+		return r.forwarded(ro.Forwarding)
 	}
 	if err := ro.Forwarding.Refuse(r.Request); err != nil {
 		return oauth.InvalidRequest("a client certificate header is not accepted here").Because("%w", err)
@@ -161,14 +167,26 @@ func (ro *Router) admit(r *Request) error {
 	return nil
 }
 
+// ofGateway admits a request of a gateway, from a listed address and from no
+// other: what it says of the client and of the request to the API is believed.
+func (r *Request) ofGateway(at *served) error {
+	r.Site, r.Event.Realm = at.site, at.site.Realm
+	if !at.gateways.FromProxy(r.Request) {
+		r.Event.Fail("gateway", "an address of gateways.trusted", r.RemoteAddr, "list the proxy in front of the API under gateways.trusted in the configuration; nobody else has to ask here")
+		return oauth.InvalidRequest("only gateways that are listed may ask here").Because("%s is not listed", r.RemoteAddr)
+	}
+	r.Event.Pass("gateway", "an address of gateways.trusted", r.RemoteAddr)
+	return r.forwarded(at.gateways)
+}
+
 // forwarded admits a request of a trusted proxy. The client's certificate is
 // the one in the header and no other: the proxy may have a certificate of its
 // own. Nor does the server name of the proxy's connection mean anything to the
 // client; that it fits Host is the proxy's to check.
-func (ro *Router) forwarded(r *Request) error {
+func (r *Request) forwarded(forwarding *mtls.Forwarding) error {
 	const check = "certificate from the proxy"
-	expected := "at most one, in the header " + ro.Forwarding.Header
-	certificate, err := ro.Forwarding.FromRequest(r.Request)
+	expected := "at most one, in the header " + forwarding.Header
+	certificate, err := forwarding.FromRequest(r.Request)
 	if err != nil {
 		r.Event.Fail(check, expected, err.Error(), "let the proxy overwrite the header, in the configured format")
 		return oauth.InvalidRequest("the client certificate from the proxy cannot be used").Because("%w", err)

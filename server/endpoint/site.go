@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 )
 
@@ -63,6 +64,11 @@ type Route struct {
 	// section 3 and RFC 9449 section 7.1.
 	Guard *Guard
 	Scope string
+	// Late leaves it to Serve to ask the guard, once it knows for what.
+	Late bool
+	// Gateways are the only ones who may ask, and hand on the client's
+	// certificate; nil for routes that are for clients.
+	Gateways *mtls.Forwarding
 	// Bearer marks a route that checks a Bearer token of another kind by itself;
 	// its refusals carry a challenge, too.
 	Bearer bool

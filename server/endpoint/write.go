@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/resource"
 )
 
 // errorBody is the wire form of a refusal (RFC 6749 section 5.2).
@@ -84,7 +85,11 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 	}
 	switch {
 	case route.Bearer || route.Guard != nil:
-		header["Www-Authenticate"] = r.challenges(route, refusal, problem.URI)
+		challenge := resource.Challenge{Realm: r.issuer(), URI: problem.URI}
+		if route.Guard != nil && r.Sender().Bases[0] != "" {
+			challenge.Algs = route.Guard.Binder.Algs
+		}
+		header["Www-Authenticate"] = challenge.Headers(r.Header["Authorization"], refusal)
 	case refusal.Code == oauth.CodeInvalidClient && r.Header.Get("Authorization") != "":
 		// RFC 6749 section 5.2: answer with the scheme the client used.
 		header.Set("WWW-Authenticate", `Basic realm="`+r.issuer()+`"`)

@@ -142,11 +142,19 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 // bind says what the new token is bound to: what the client and its policy want,
 // and what the grant makes of that.
 func (t *Token) bind(ctx context.Context, r *endpoint.Request, client *registration.Client, a *token.Authorization) (err error) {
-	a.Confirmation, err = t.Binder.Bind(ctx, client, r.Sender())
+	a.Confirmation, err = t.Binder.Bind(ctx, bindingOf(client), r.Sender())
 	if err == nil && a.Bind != nil {
 		a.Confirmation, err = a.Bind(a.Confirmation)
 	}
 	return err
+}
+
+// bindingOf is what binding has to know of a client.
+func bindingOf(client *registration.Client) *binding.Client {
+	return &binding.Client{
+		Policy: client.Policy, AuthMethod: client.AuthMethod,
+		Certificate: client.Metadata.CertificateBoundTokens, DPoP: client.Metadata.DPoPBoundTokens, Bound: client.BoundTokens,
+	}
 }
 
 // grant finds the grant that was asked for, if this client may use it.

@@ -1,4 +1,4 @@
-package registration
+package jwk
 
 import (
 	"crypto/rsa"

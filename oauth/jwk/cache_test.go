@@ -1,11 +1,10 @@
-package registration
+package jwk
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,59 +14,53 @@ import (
 	"github.com/fapid/fapid/testkeys"
 )
 
-// jwksServer is a TPP's jwks_uri under a clock that tests turn.
-type jwksServer struct {
-	*httptest.Server
+const address = "https://tpp.example/jwks"
+
+// publisher is the owner of a key set, under a clock that tests turn.
+type publisher struct {
 	fetches atomic.Int64
 	mu      sync.Mutex
 	clock   time.Time
 	body    []byte
-	status  int
+	err     error
 	control string
 	hold    chan struct{} // when set, answers wait for it
 }
 
-func newJWKSServer(t testing.TB, body []byte) (*jwksServer, *Fetcher) {
-	t.Helper()
-	s := &jwksServer{clock: time.Unix(1_800_000_000, 0), body: body, status: 200}
-	s.Server = tppServer(t, func(w http.ResponseWriter, r *http.Request) {
-		s.fetches.Add(1)
-		s.mu.Lock()
-		body, status, control, hold := s.body, s.status, s.control, s.hold
-		s.mu.Unlock()
-		if hold != nil {
-			select {
-			case <-hold:
-			case <-r.Context().Done():
-			}
-		}
-		w.Header().Set("Content-Type", "application/json")
-		if control != "" {
-			w.Header().Set("Cache-Control", control)
-		}
-		w.WriteHeader(status)
-		_, _ = w.Write(body)
-	})
-	f := sandboxFetcher(s.Server)
-	f.now = func() time.Time {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.clock
-	}
-	return s, f
+func newPublisher(body []byte) (*publisher, *Cache) {
+	p := &publisher{clock: time.Unix(1_800_000_000, 0), body: body}
+	return p, NewCache(CacheConfig{What: "jwks_uri", Load: p.load, Fresh: time.Minute, Stale: 5 * time.Minute, Refuse: testkeys.Refuse, Now: func() time.Time {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.clock
+	}})
 }
 
-func (s *jwksServer) set(change func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (p *publisher) load(_ context.Context, uri string) ([]byte, http.Header, error) {
+	p.fetches.Add(1)
+	p.mu.Lock()
+	body, err, control, hold := p.body, p.err, p.control, p.hold
+	p.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s %w", uri, err)
+	}
+	return body, http.Header{"Cache-Control": {control}}, nil
+}
+
+func (p *publisher) set(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	change()
 }
 
-func (s *jwksServer) wait(d time.Duration) { s.set(func() { s.clock = s.clock.Add(d) }) }
+func (p *publisher) wait(d time.Duration) { p.set(func() { p.clock = p.clock.Add(d) }) }
 
-func (s *jwksServer) wantFetches(t *testing.T, want int64) {
+func (p *publisher) wantFetches(t *testing.T, want int64) {
 	t.Helper()
-	if got := s.fetches.Load(); got != want {
+	if got := p.fetches.Load(); got != want {
 		t.Errorf("%d fetches, want %d", got, want)
 	}
 }
@@ -91,49 +84,49 @@ func named(t testing.TB, kids ...string) []byte {
 }
 
 func TestRemovedKeyIsRefusedWithinAMinute(t *testing.T) {
-	server, fetcher := newJWKSServer(t, named(t, "old", "other"))
-	server.control = "max-age=86400" // nothing a client says makes it longer
-	keys := remoteKeys(fetcher, server.URL, true)
+	owner, cache := newPublisher(named(t, "old", "other"))
+	owner.control = "max-age=86400" // nothing a client says makes it longer
+	keys := cache.Keys(address, true)
 	if !found(t, keys, "old") {
 		t.Fatal("the key is not found")
 	}
-	server.set(func() { server.body = named(t, "new") })
-	server.wait(59 * time.Second)
+	owner.set(func() { owner.body = named(t, "new") })
+	owner.wait(59 * time.Second)
 	if !found(t, keys, "old") {
 		t.Error("the copy is not used while it is fresh")
 	}
-	server.wantFetches(t, 1)
-	server.wait(time.Second)
+	owner.wantFetches(t, 1)
+	owner.wait(time.Second)
 	_, err := keys.Find(t.Context(), "old", "ES256")
-	if want := fmt.Sprintf(`no key with kid "old" in jwks_uri %s (has: new)`, server.URL); err == nil || err.Error() != want {
+	if want := fmt.Sprintf(`no key with kid "old" in jwks_uri %s (has: new)`, address); err == nil || err.Error() != want {
 		t.Errorf("after 60 s: %v, want %s", err, want)
 	}
-	server.wantFetches(t, 2)
+	owner.wantFetches(t, 2)
 }
 
 func TestRemovedCertificateIsRefusedWithinAMinute(t *testing.T) {
 	body := jwks(t, certified(t, testkeys.P256(1), "k"))
-	server, fetcher := newJWKSServer(t, body)
-	keys := remoteKeys(fetcher, server.URL, true)
+	owner, cache := newPublisher(body)
+	keys := cache.Keys(address, true)
 	_, known, err := keys.HasCertificate(t.Context(), "none")
 	if err != nil || len(known) != 1 {
 		t.Fatal(known, err)
 	}
 	registered := known[0]
-	server.set(func() { server.body = jwks(t, certified(t, testkeys.P256(1), "k")) })
-	server.wait(59 * time.Second)
+	owner.set(func() { owner.body = jwks(t, certified(t, testkeys.P256(1), "k")) })
+	owner.wait(59 * time.Second)
 	if has, _, _ := keys.HasCertificate(t.Context(), registered); !has {
 		t.Error("the copy is not used while it is fresh")
 	}
-	server.wait(time.Second)
+	owner.wait(time.Second)
 	has, known, err := keys.HasCertificate(t.Context(), registered)
 	if has || err != nil || len(known) != 1 || known[0] == registered {
 		t.Errorf("after 60 s: %t, %v, %v", has, known, err)
 	}
 	// A certificate that was added counts as soon as somebody comes with it.
 	added := known[0]
-	server.set(func() { server.body = jwks(t, certified(t, testkeys.P256(2), "k")) })
-	server.wait(coolDown)
+	owner.set(func() { owner.body = jwks(t, certified(t, testkeys.P256(2), "k")) })
+	owner.wait(coolDown)
 	if has, _, err := keys.HasCertificate(t.Context(), "unknown"); has || err != nil {
 		t.Errorf("unknown: %t, %v", has, err)
 	}
@@ -143,35 +136,35 @@ func TestRemovedCertificateIsRefusedWithinAMinute(t *testing.T) {
 }
 
 func TestUnknownKidFetchesOnceInTenSeconds(t *testing.T) {
-	server, fetcher := newJWKSServer(t, named(t, "a"))
-	keys := remoteKeys(fetcher, server.URL, true)
+	owner, cache := newPublisher(named(t, "a"))
+	keys := cache.Keys(address, true)
 	for i := range 10_000 {
 		if found(t, keys, fmt.Sprintf("evil-%d", i)) {
 			t.Fatal("found")
 		}
 	}
-	server.wantFetches(t, 1)
-	server.set(func() { server.body = named(t, "a", "b") })
-	server.wait(10*time.Second - time.Millisecond)
+	owner.wantFetches(t, 1)
+	owner.set(func() { owner.body = named(t, "a", "b") })
+	owner.wait(10*time.Second - time.Millisecond)
 	if found(t, keys, "b") {
 		t.Error("fetched again before the cool-down is over")
 	}
-	server.wait(time.Millisecond)
+	owner.wait(time.Millisecond)
 	if !found(t, keys, "b") {
 		t.Error("a key published since is not found")
 	}
-	server.wantFetches(t, 2)
+	owner.wantFetches(t, 2)
 	for i := range 100 {
-		server.wait(100 * time.Millisecond)
+		owner.wait(100 * time.Millisecond)
 		found(t, keys, fmt.Sprintf("evil-%d", i))
 	}
-	server.wantFetches(t, 3)
+	owner.wantFetches(t, 3)
 }
 
 func TestAThousandCallersShareOneFetch(t *testing.T) {
-	server, fetcher := newJWKSServer(t, named(t, "a"))
-	server.hold = make(chan struct{})
-	keys := remoteKeys(fetcher, server.URL, true)
+	owner, cache := newPublisher(named(t, "a"))
+	owner.hold = make(chan struct{})
+	keys := cache.Keys(address, true)
 	var group sync.WaitGroup
 	var good atomic.Int64
 	for range 1000 {
@@ -182,76 +175,76 @@ func TestAThousandCallersShareOneFetch(t *testing.T) {
 		})
 	}
 	time.Sleep(50 * time.Millisecond)
-	close(server.hold)
+	close(owner.hold)
 	group.Wait()
 	if good.Load() != 1000 {
 		t.Errorf("%d of 1000 found the key", good.Load())
 	}
-	server.wantFetches(t, 1)
+	owner.wantFetches(t, 1)
 }
 
 func TestACallerThatGivesUpDoesNotStopTheFetch(t *testing.T) {
-	server, fetcher := newJWKSServer(t, named(t, "a"))
-	server.hold = make(chan struct{})
-	keys := remoteKeys(fetcher, server.URL, true)
+	owner, cache := newPublisher(named(t, "a"))
+	owner.hold = make(chan struct{})
+	keys := cache.Keys(address, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
 		_, err := keys.Find(ctx, "a", "ES256")
 		done <- err
 	}()
-	for server.fetches.Load() == 0 {
+	for owner.fetches.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller that gave up: %v", err)
 	}
-	close(server.hold)
+	close(owner.hold)
 	if !found(t, keys, "a") {
 		t.Error("the fetch went with the caller")
 	}
-	server.wantFetches(t, 1)
+	owner.wantFetches(t, 1)
 }
 
 func TestLastGoodCopyStandsInForAWhile(t *testing.T) {
-	server, fetcher := newJWKSServer(t, named(t, "a"))
-	keys := remoteKeys(fetcher, server.URL, true)
+	owner, cache := newPublisher(named(t, "a"))
+	keys := cache.Keys(address, true)
 	if !found(t, keys, "a") {
 		t.Fatal("not found")
 	}
-	server.set(func() { server.status = 500 })
-	server.wait(time.Minute)
+	owner.set(func() { owner.err = errors.New("answered 500") })
+	owner.wait(time.Minute)
 	for range 100 {
 		if !found(t, keys, "a") {
 			t.Fatal("the last good copy is not used while the server fails")
 		}
 	}
-	server.wantFetches(t, 2) // the failure is remembered
+	owner.wantFetches(t, 2) // the failure is remembered
 	_, err := keys.Find(t.Context(), "b", "ES256")
-	for _, want := range []string{`no key with kid "b"`, "looking again: jwks_uri " + server.URL + " answered 500"} {
+	for _, want := range []string{`no key with kid "b"`, "looking again: jwks_uri " + address + " answered 500"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	server.wait(5*time.Minute - time.Minute - time.Second)
+	owner.wait(5*time.Minute - time.Minute - time.Second)
 	if !found(t, keys, "a") {
 		t.Error("the last good copy is not used to its end")
 	}
-	server.wait(time.Second)
-	if _, err := keys.Find(t.Context(), "a", "ES256"); err == nil || !strings.Contains(err.Error(), "jwks_uri "+server.URL+" answered 500") {
+	owner.wait(time.Second)
+	if _, err := keys.Find(t.Context(), "a", "ES256"); err == nil || !strings.Contains(err.Error(), "jwks_uri "+address+" answered 500") {
 		t.Errorf("after 5 minutes: %v", err)
 	}
-	server.set(func() { server.status = 200 })
-	server.wait(coolDown)
+	owner.set(func() { owner.err = nil })
+	owner.wait(coolDown)
 	if !found(t, keys, "a") {
 		t.Error("the cache does not recover")
 	}
 }
 
 func TestFailureIsRemembered(t *testing.T) {
-	server, fetcher := newJWKSServer(t, []byte("<html>"))
-	keys := remoteKeys(fetcher, server.URL, true)
+	owner, cache := newPublisher([]byte("<html>"))
+	keys := cache.Keys(address, true)
 	for range 100 {
 		if _, err := keys.Find(t.Context(), "a", "ES256"); err == nil || !strings.Contains(err.Error(), "not a JWK Set") {
 			t.Fatalf("%v", err)
@@ -260,17 +253,17 @@ func TestFailureIsRemembered(t *testing.T) {
 			t.Fatal("no error")
 		}
 	}
-	server.wantFetches(t, 1)
-	server.wait(coolDown)
+	owner.wantFetches(t, 1)
+	owner.wait(coolDown)
 	found(t, keys, "a")
-	server.wantFetches(t, 2)
+	owner.wantFetches(t, 2)
 }
 
 func TestRefusedRemoteKeySaysWhy(t *testing.T) {
-	server, fetcher := newJWKSServer(t, []byte(`{"keys":[`+secp256k1+`]}`))
-	keys := remoteKeys(fetcher, server.URL, true)
+	_, cache := newPublisher([]byte(`{"keys":[` + secp256k1 + `]}`))
+	keys := cache.Keys(address, true)
 	_, err := keys.Find(t.Context(), "k", "ES256")
-	if err == nil || !strings.Contains(err.Error(), `the key with kid "k" in jwks_uri `+server.URL+` is not used: curve "secp256k1"`) {
+	if err == nil || !strings.Contains(err.Error(), `the key with kid "k" in jwks_uri `+address+` is not used: curve "secp256k1"`) {
 		t.Errorf("%v", err)
 	}
 	if _, err := keys.Find(t.Context(), "", "ES256"); err == nil || !strings.Contains(err.Error(), `"k", not used: curve`) {
@@ -279,13 +272,21 @@ func TestRefusedRemoteKeySaysWhy(t *testing.T) {
 }
 
 func TestRemoteTestKeysAreForSandboxesOnly(t *testing.T) {
-	server, fetcher := newJWKSServer(t, named(t, "a"))
-	if !found(t, remoteKeys(fetcher, server.URL, true), "a") {
+	_, cache := newPublisher(named(t, "a"))
+	if !found(t, cache.Keys(address, true), "a") {
 		t.Error("a sandbox refuses test keys")
 	}
-	outside := remoteKeys(fetcher, server.URL, false)
+	outside := cache.Keys(address, false)
 	if _, err := outside.Find(t.Context(), "a", "ES256"); err == nil || !strings.Contains(err.Error(), "a public test key") {
 		t.Errorf("outside a sandbox: %v", err)
+	}
+}
+
+func TestAFreshCopyDoesNotAllocate(t *testing.T) {
+	_, cache := newPublisher(named(t, "a"))
+	keys, ctx := cache.Keys(address, true), t.Context()
+	if allocations := testing.AllocsPerRun(100, func() { _, _ = keys.Find(ctx, "a", "ES256") }); allocations != 0 {
+		t.Errorf("it allocates %.0f times", allocations)
 	}
 }
 
@@ -305,58 +306,58 @@ func TestFreshness(t *testing.T) {
 		"s-maxage=5":                    60 * time.Second,
 		"stale-if-error=86400, private": 60 * time.Second,
 	} {
-		if got := freshness(http.Header{"Cache-Control": {control}}); got != want {
+		if got := freshness(http.Header{"Cache-Control": {control}}, time.Minute); got != want {
 			t.Errorf("%q: %s, want %s", control, got, want)
 		}
 	}
 }
 
 func TestCacheIsBoundedInBytes(t *testing.T) {
-	server, fetcher := newJWKSServer(t, append(named(t, "a"), []byte(strings.Repeat(" ", 60<<10))...))
-	const full = maxCacheBytes / maxJWKSBytes
+	owner, cache := newPublisher(append(named(t, "a"), []byte(strings.Repeat(" ", 60<<10))...))
+	const full = maxCacheBytes / MaxSet
 	for i := range full {
-		fetcher.entries[source{uri: fmt.Sprint(i)}] = &entry{set: &keySet{}, size: maxJWKSBytes, used: fetcher.now()}
-		fetcher.bytes += maxJWKSBytes
+		cache.entries[source{uri: fmt.Sprint(i)}] = &entry{set: &Set{}, size: MaxSet, used: cache.config.Now()}
+		cache.bytes += MaxSet
 	}
-	server.wait(time.Second)
+	owner.wait(time.Second)
 	for i := range 3 {
-		if !found(t, remoteKeys(fetcher, fmt.Sprintf("%s/%d", server.URL, i), true), "a") {
+		if !found(t, cache.Keys(fmt.Sprintf("%s/%d", address, i), true), "a") {
 			t.Fatal("not found")
 		}
 	}
 	size, ours := 0, 0
-	for src, e := range fetcher.entries {
+	for src, e := range cache.entries {
 		size += e.size
-		if strings.HasPrefix(src.uri, server.URL) {
+		if strings.HasPrefix(src.uri, address) {
 			ours++
 		}
 	}
-	if size != fetcher.bytes || size > maxCacheBytes || len(fetcher.entries) != full || ours != 3 {
-		t.Errorf("%d entries of %d bytes, counted %d, %d of 3 new ones", len(fetcher.entries), size, fetcher.bytes, ours)
+	if size != cache.bytes || size > maxCacheBytes || len(cache.entries) != full || ours != 3 {
+		t.Errorf("%d entries of %d bytes, counted %d, %d of 3 new ones", len(cache.entries), size, cache.bytes, ours)
 	}
 }
 
 func TestCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
-	fetcher := NewFetcher(FetchConfig{})
+	cache := NewCache(CacheConfig{What: "jwks_uri", Load: func(context.Context, string) ([]byte, http.Header, error) { return nil, nil, errors.New("x") }})
 	start := time.Unix(1_800_000_000, 0)
 	for i := range maxEntries {
 		at := start.Add(time.Duration(i) * time.Second)
-		fetcher.entries[source{uri: fmt.Sprint(i)}] = &entry{attempted: at, used: at, err: errors.New("x")}
+		cache.entries[source{uri: fmt.Sprint(i)}] = &entry{attempted: at, used: at, err: errors.New("x")}
 	}
 	now := start.Add(time.Hour * 48)
-	fetcher.now = func() time.Time { return now }
-	kept := fetcher.entries[source{uri: "0"}]
-	kept.set, kept.fresh = &keySet{}, now.Add(time.Second)
-	if _, err := fetcher.cached(t.Context(), source{uri: "0"}, false); err != nil {
+	cache.config.Now = func() time.Time { return now }
+	kept := cache.entries[source{uri: "0"}]
+	kept.set, kept.fresh = &Set{}, now.Add(time.Second)
+	if _, err := cache.get(t.Context(), source{uri: "0"}, false); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fetcher.cached(t.Context(), source{uri: "not a URL"}, false); err == nil {
+	if _, err := cache.get(t.Context(), source{uri: "not a URL"}, false); err == nil {
 		t.Fatal("fetched")
 	}
-	_, oldest := fetcher.entries[source{uri: "1"}]
-	_, recent := fetcher.entries[source{uri: "0"}]
-	_, newest := fetcher.entries[source{uri: "not a URL"}]
-	if len(fetcher.entries) != maxEntries || oldest || !recent || !newest {
-		t.Errorf("%d entries; oldest kept: %t, recent kept: %t, newest kept: %t", len(fetcher.entries), oldest, recent, newest)
+	_, oldest := cache.entries[source{uri: "1"}]
+	_, recent := cache.entries[source{uri: "0"}]
+	_, newest := cache.entries[source{uri: "not a URL"}]
+	if len(cache.entries) != maxEntries || oldest || !recent || !newest {
+		t.Errorf("%d entries; oldest kept: %t, recent kept: %t, newest kept: %t", len(cache.entries), oldest, recent, newest)
 	}
 }

@@ -1,4 +1,4 @@
-package registration
+package jwk
 
 import (
 	"context"
@@ -11,16 +11,21 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/fapid/fapid/oauth"
 )
 
-// signatureAlgs are the JWS algorithms a client may sign with and the type of
-// key each needs (RFC 7518 section 3.1, RFC 8037, RFC 9864).
+// signatureAlgs are the JWS algorithms of public keys and the type of key each
+// needs (RFC 7518 section 3.1, RFC 8037, RFC 9864).
 var signatureAlgs = map[string]string{
 	"RS256": "RSA", "RS384": "RSA", "RS512": "RSA",
 	"PS256": "RSA", "PS384": "RSA", "PS512": "RSA",
 	"ES256": "P-256", "ES384": "P-384", "ES512": "P-521",
 	"EdDSA": "Ed25519", "Ed25519": "Ed25519",
 }
+
+// Signs reports whether a JWS algorithm is one of public keys that is known here.
+func Signs(alg string) bool { return signatureAlgs[alg] != "" }
 
 // keyType is what decides which algorithms a key can verify: RSA or a curve.
 func keyType(key jose.JSONWebKey) string {
@@ -46,10 +51,10 @@ func usable(key *jose.JSONWebKey, alg, family string) bool {
 
 // find returns the keys that may verify alg and carry kid; with an empty kid all
 // that may. The result is part of the set and not to be changed.
-func (s *keySet) find(kid, alg, where string) ([]jose.JSONWebKey, error) {
+func (s *Set) find(kid, alg, where string) ([]jose.JSONWebKey, error) {
 	family, known := signatureAlgs[alg]
 	if !known {
-		return nil, fmt.Errorf("%s is not a signature algorithm fapid verifies", quote(alg))
+		return nil, fmt.Errorf("%s is not a signature algorithm fapid verifies", oauth.Quote(alg))
 	}
 	among := s.keys
 	if kid != "" {
@@ -61,7 +66,7 @@ func (s *keySet) find(kid, alg, where string) ([]jose.JSONWebKey, error) {
 	found := pick(among, alg, family)
 	switch {
 	case len(found) == 0 && kid != "":
-		return nil, fmt.Errorf("the key with kid %s in %s cannot verify %s: %s", quote(kid), where, alg, describe(among))
+		return nil, fmt.Errorf("the key with kid %s in %s cannot verify %s: %s", oauth.Quote(kid), where, alg, describe(among))
 	case len(found) == 0:
 		return nil, fmt.Errorf("no key in %s can verify %s (has: %s)", where, alg, s.known())
 	case len(found) > maxCandidates:
@@ -71,7 +76,7 @@ func (s *keySet) find(kid, alg, where string) ([]jose.JSONWebKey, error) {
 }
 
 // named returns the keys with this kid, which lie side by side.
-func (s *keySet) named(kid string) []jose.JSONWebKey {
+func (s *Set) named(kid string) []jose.JSONWebKey {
 	first := 0
 	for first < len(s.keys) && s.keys[first].KeyID != kid {
 		first++
@@ -110,27 +115,27 @@ func pick(keys []jose.JSONWebKey, alg, family string) []jose.JSONWebKey {
 	return found
 }
 
-func (s *keySet) noSuchKey(kid, where string) error {
+func (s *Set) noSuchKey(kid, where string) error {
 	if reason, ok := s.refused[kid]; ok {
-		return fmt.Errorf("the key with kid %s in %s is not used: %w", quote(kid), where, reason)
+		return fmt.Errorf("the key with kid %s in %s is not used: %w", oauth.Quote(kid), where, reason)
 	}
-	return fmt.Errorf("no key with kid %s in %s (has: %s)", quote(kid), where, s.known())
+	return fmt.Errorf("no key with kid %s in %s (has: %s)", oauth.Quote(kid), where, s.known())
 }
 
 // known lists the kids for an explanation.
-func (s *keySet) known() string {
+func (s *Set) known() string {
 	var kids []string
 	for _, key := range s.keys {
 		kid := "one without kid"
 		if key.KeyID != "" {
-			kid = clip(key.KeyID)
+			kid = oauth.Shown(key.KeyID)
 		}
 		kids = append(kids, kid)
 	}
 	for _, kid := range slices.Sorted(maps.Keys(s.refused)) {
-		kids = append(kids, fmt.Sprintf("%s, not used: %v", quote(kid), s.refused[kid]))
+		kids = append(kids, fmt.Sprintf("%s, not used: %v", oauth.Quote(kid), s.refused[kid]))
 	}
-	return list(kids)
+	return oauth.List(kids)
 }
 
 func describe(keys []jose.JSONWebKey) string {
@@ -141,37 +146,52 @@ func describe(keys []jose.JSONWebKey) string {
 			text += ", use " + key.Use
 		}
 		if key.Algorithm != "" {
-			text += ", alg " + clip(key.Algorithm)
+			text += ", alg " + oauth.Shown(key.Algorithm)
 		}
 		all = append(all, "it is "+text)
 	}
 	return strings.Join(all, "; ")
 }
 
-// Keys are the public keys a client has registered: its jwks, or its jwks_uri
-// through the cache of a [Fetcher]. They are safe for concurrent use.
+// Empty reports whether no key of the set may be used.
+func (s *Set) Empty() bool { return len(s.keys) == 0 }
+
+// Certified reports whether a key of the set came with its certificate.
+func (s *Set) Certified() bool { return len(s.thumbprints) > 0 }
+
+// Verifies reports whether a key of the set may verify alg.
+func (s *Set) Verifies(alg string) bool { return pick(s.keys, alg, signatureAlgs[alg]) != nil }
+
+// String says what the keys are, for an error.
+func (s *Set) String() string { return describe(s.keys) }
+
+// Keys are somebody's public keys: a set, or what a [Cache] has of a URI. They
+// are safe for concurrent use.
 type Keys struct {
-	set *keySet // jwks
+	set   *Set
+	where string // they are, for error texts
 
-	remote  source // jwks_uri
-	where   string // it is, for error texts: made once
-	fetcher *Fetcher
+	cache  *Cache // nil for a set
+	remote source
 }
 
-func remoteKeys(fetcher *Fetcher, uri string, allowTestKeys bool) *Keys {
-	return &Keys{remote: source{uri, allowTestKeys}, where: "jwks_uri " + uri, fetcher: fetcher}
-}
+// In are the keys of a set that came along as jwks.
+func In(set *Set) *Keys { return &Keys{set: set, where: "jwks"} }
+
+// Set is the set that came along; nil for keys behind a URI.
+func (k *Keys) Set() *Set { return k.set }
 
 // Find returns the keys that may verify a signature by alg: type, curve, use,
 // key_ops and the key's own alg agree. With an empty kid these are all such
 // keys, at most five. A kid that a remote set does not hold causes one fetch,
-// at most every 10 seconds. The error says why there is no key and is for the
-// trace, not for the wire. The result is shared: do not change it.
+// at most every 10 seconds. The error says why there is no key, a [FetchError]
+// among its causes where the set could not be had, and is for the trace, not for
+// the wire. The result is shared: do not change it.
 func (k *Keys) Find(ctx context.Context, kid, alg string) ([]jose.JSONWebKey, error) {
 	if k.set != nil {
-		return k.set.find(kid, alg, "jwks")
+		return k.set.find(kid, alg, k.where)
 	}
-	set, err := k.fetcher.cached(ctx, k.remote, false)
+	set, err := k.cache.get(ctx, k.remote, false)
 	if err != nil {
 		return nil, err
 	}
@@ -179,8 +199,8 @@ func (k *Keys) Find(ctx context.Context, kid, alg string) ([]jose.JSONWebKey, er
 	if err == nil {
 		return found, nil
 	}
-	// The client may have published a key since: look again, if it is time.
-	newer, fetchErr := k.fetcher.cached(ctx, k.remote, true)
+	// A key may have been published since: look again, if it is time.
+	newer, fetchErr := k.cache.get(ctx, k.remote, true)
 	if fetchErr != nil {
 		return nil, fmt.Errorf("%w; looking again: %w", err, fetchErr)
 	}
@@ -188,6 +208,15 @@ func (k *Keys) Find(ctx context.Context, kid, alg string) ([]jose.JSONWebKey, er
 		return nil, err
 	}
 	return newer.find(kid, alg, k.where)
+}
+
+// Fetch makes sure that the keys are there; the error is a [FetchError].
+func (k *Keys) Fetch(ctx context.Context) error {
+	if k.set != nil {
+		return nil
+	}
+	_, err := k.cache.get(ctx, k.remote, false)
+	return err
 }
 
 // HasCertificate reports whether a certificate with this base64url SHA-256
@@ -199,14 +228,14 @@ func (k *Keys) HasCertificate(ctx context.Context, thumbprint string) (bool, []s
 	if k.set != nil {
 		return slices.Contains(k.set.thumbprints, thumbprint), k.set.thumbprints, nil
 	}
-	set, err := k.fetcher.cached(ctx, k.remote, false)
+	set, err := k.cache.get(ctx, k.remote, false)
 	if err != nil {
 		return false, nil, err
 	}
 	if slices.Contains(set.thumbprints, thumbprint) {
 		return true, set.thumbprints, nil
 	}
-	newer, err := k.fetcher.cached(ctx, k.remote, true)
+	newer, err := k.cache.get(ctx, k.remote, true)
 	if err != nil {
 		return false, set.thumbprints, err
 	}

@@ -1,4 +1,4 @@
-package registration
+package jwk
 
 import (
 	"crypto/ecdsa"
@@ -187,7 +187,7 @@ func TestKeyRules(t *testing.T) {
 		"private in another case":  {ecJWK(set("D", "AAAA")), ""}, // an unknown member, as go-jose sees it
 	} {
 		t.Run(name, func(t *testing.T) {
-			parsed, err := parseJWKS(jwks(t, test.key), registered, true)
+			parsed, err := Parse(jwks(t, test.key), Registered, nil)
 			if test.want == "" {
 				if err != nil || len(parsed.keys) != 1 {
 					t.Fatalf("refused: %v", err)
@@ -199,7 +199,7 @@ func TestKeyRules(t *testing.T) {
 			}
 			// A fetched set goes on without the key and remembers why.
 			good := jwk(t, testkeys.P256(3).Public(), "good", nil)
-			parsed, err = parseJWKS(jwks(t, test.key, good), fetched, true)
+			parsed, err = Parse(jwks(t, test.key, good), Fetched, nil)
 			if err != nil || len(parsed.keys) != 1 || parsed.keys[0].KeyID != "good" || len(parsed.refused) != 1 {
 				t.Errorf("in a fetched set: %+v, %v", parsed, err)
 			}
@@ -256,9 +256,9 @@ func TestJWKSRules(t *testing.T) {
 		"deeply nested unknown value": {`{"keys":[],"x":` + strings.Repeat("[", 30000) + strings.Repeat("]", 30000) + `}`, "not a JWK Set"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, from := range []origin{registered, fetched, stored} {
-				_, err := parseJWKS([]byte(test.text), from, true)
-				if from == fetched && strings.HasPrefix(name, "same kid") {
+			for _, from := range []Origin{Registered, Fetched, Stored} {
+				_, err := Parse([]byte(test.text), from, nil)
+				if from == Fetched && strings.HasPrefix(name, "same kid") {
 					continue
 				}
 				if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
@@ -277,7 +277,7 @@ func TestFind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := parseJWKS(jwks(t,
+	parsed, err := Parse(jwks(t,
 		jwk(t, testkeys.RSA(1).Public(), "both", nil),
 		jwk(t, testkeys.P256(1).Public(), "both", nil),
 		jwk(t, testkeys.Ed25519(1).Public(), "ed", nil),
@@ -286,11 +286,11 @@ func TestFind(t *testing.T) {
 		jwk(t, testkeys.P256(3).Public(), "ops", set("key_ops", []string{"encrypt"})),
 		jwk(t, testkeys.RSA(3).Public(), "oaep", set("alg", "RSA-OAEP")),
 		jwk(t, p384.Public(), "", nil),
-	), registered, true)
+	), Registered, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := &Keys{set: parsed}
+	keys := In(parsed)
 	for _, test := range []struct{ kid, alg, found, want string }{
 		{"both", "PS256", "both", ""},
 		{"both", "RS256", "both", ""},
@@ -340,7 +340,7 @@ func TestFindWithoutKidIsBounded(t *testing.T) {
 		all = append(all, jwk(t, testkeys.P256(1).Public(), fmt.Sprint(i), nil))
 	}
 	for n, want := range map[int]int{5: 5, 6: 0} {
-		parsed, err := parseJWKS(jwks(t, all[:n]...), registered, true)
+		parsed, err := Parse(jwks(t, all[:n]...), Registered, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -352,7 +352,6 @@ func TestFindWithoutKidIsBounded(t *testing.T) {
 }
 
 func TestHasCertificate(t *testing.T) {
-	registry := newRegistry(t)
 	key := testkeys.P256(1)
 	certificate := selfSigned(t, key)
 	issuer := selfSigned(t, testkeys.P256(2))
@@ -360,12 +359,11 @@ func TestHasCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := jwtClient(jwks(t, data))
-	m.TokenEndpointAuthMethod = "self_signed_tls_client_auth"
-	client, _, err := registry.Put(t.Context(), m)
+	parsed, err := Parse(jwks(t, data), Registered, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys := In(parsed)
 	for name, test := range map[string]struct {
 		certificate *x509.Certificate
 		want        bool
@@ -375,7 +373,7 @@ func TestHasCertificate(t *testing.T) {
 		"another in the same x5c":      {issuer, false},
 		"a certificate of another key": {selfSigned(t, testkeys.P256(3)), false},
 	} {
-		has, known, err := client.Keys.HasCertificate(t.Context(), thumbprint(test.certificate))
+		has, known, err := keys.HasCertificate(t.Context(), thumbprint(test.certificate))
 		if err != nil || has != test.want || len(known) != 1 || known[0] != thumbprint(certificate) {
 			t.Errorf("%s: %t, %v, %v", name, has, known, err)
 		}
@@ -393,8 +391,8 @@ func FuzzJWKS(f *testing.F) {
 	f.Add([]byte(`{"keys":[` + secp256k1 + `]}`))
 	f.Add([]byte(`{"keys":[{"kty":"oct","k":"AA"},{"kty":"AKP","alg":"ML-DSA-44","pub":"AA"},{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		strict, strictErr := parseJWKS(data, registered, true)
-		lenient, err := parseJWKS(data, fetched, true)
+		strict, strictErr := Parse(data, Registered, nil)
+		lenient, err := Parse(data, Fetched, nil)
 		if strictErr == nil && (err != nil || len(lenient.keys) != len(strict.keys) || lenient.refused != nil) {
 			t.Fatalf("strict took what lenient did not: %v", err)
 		}

@@ -1,4 +1,4 @@
-package registration
+package jwk
 
 import (
 	"crypto"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/fapid/fapid/testkeys"
+	"github.com/fapid/fapid/oauth"
 )
 
 // ProofKey is a public key that a DPoP proof brings along.
@@ -28,7 +28,7 @@ const maxProofKey = 2 << 10
 // verifies alg. What costs a caller nothing to send costs little to refuse: size
 // and exponent are looked at before anything is computed with them. A modulus is
 // not searched for factors, since whoever brings a bad key harms himself alone.
-func ParseProofKey(jwk []byte, alg string, allowTestKeys bool) (*ProofKey, error) {
+func ParseProofKey(jwk []byte, alg string, refuse Refuse) (*ProofKey, error) {
 	if len(jwk) > maxProofKey {
 		return nil, fmt.Errorf("it has %d bytes, a key has at most %d", len(jwk), maxProofKey)
 	}
@@ -40,14 +40,16 @@ func ParseProofKey(jwk []byte, alg string, allowTestKeys bool) (*ProofKey, error
 	if err := key.UnmarshalJSON(jwk); err != nil {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "go-jose/go-jose: "))
 	}
-	if err := checkKey(&key, stored); err != nil {
+	if err := checkKey(&key, Stored); err != nil {
 		return nil, err
 	}
 	if !members.verifies() || !usable(&key, alg, signatureAlgs[alg]) {
-		return nil, fmt.Errorf("the key cannot verify %s: %s", quote(alg), describe([]jose.JSONWebKey{key}))
+		return nil, fmt.Errorf("the key cannot verify %s: %s", oauth.Quote(alg), describe([]jose.JSONWebKey{key}))
 	}
-	if !allowTestKeys && testkeys.Known(key.Key) {
-		return nil, errors.New("a public test key, whose private key everyone knows; make one of your own")
+	if refuse != nil {
+		if err := refuse(key.Key); err != nil {
+			return nil, err
+		}
 	}
 	sum, err := key.Thumbprint(crypto.SHA256)
 	if err != nil {

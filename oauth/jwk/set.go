@@ -1,7 +1,10 @@
-package registration
+// Package jwk reads public keys that others have published: JWKs and JWK Sets
+// (RFC 7517), held to one set of rules, and a cache of the sets behind a URI.
+package jwk
 
 import (
 	"cmp"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -18,22 +21,25 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
 
-	"github.com/fapid/fapid/testkeys"
+	"github.com/fapid/fapid/oauth"
 )
+
+// MaxSet is the most bytes a key set may have.
+const MaxSet = 64 << 10
 
 // Limits of a key set.
 const (
-	maxJWKSBytes = 64 << 10
-	maxJWKSKeys  = 50
-	maxKIDBytes  = 512
+	maxKeys     = 50
+	maxKIDBytes = 512
+	maxKeyOps   = 100
 	// maxCandidates is how many signature checks an assertion without a kid
 	// may cost.
 	maxCandidates = 5
 )
 
-// keySet is a parsed JWKS: the keys that may be used, in an order in which all
+// Set is a parsed JWK Set: the keys that may be used, in an order in which all
 // keys of one kid and type lie side by side, so that a lookup is a slice of it.
-type keySet struct {
+type Set struct {
 	keys []jose.JSONWebKey // without certificates, which are large
 	// thumbprints are the base64url SHA-256 of each key's x5c[0].
 	thumbprints []string
@@ -41,24 +47,28 @@ type keySet struct {
 	refused map[string]error
 }
 
-// origin is where a key set comes from, which decides how it is judged.
-type origin int
+// Origin is where a key set comes from, which decides how it is judged.
+type Origin int
 
 const (
-	// registered: a key that breaks a rule is an error.
-	registered origin = iota
-	// fetched: such a key is left out and the reason kept, so that one odd
+	// Registered: a key that breaks a rule is an error.
+	Registered Origin = iota
+	// Fetched: such a key is left out and the reason kept, so that one odd
 	// key does not take the others with it (RFC 7517 section 5).
-	fetched
-	// stored: as registered, but moduli are not searched for factors again.
+	Fetched
+	// Stored: as Registered, but moduli are not searched for factors again.
 	// That is most of the work, and what it found once it finds for ever.
-	stored
+	Stored
 )
 
-// parseJWKS reads a JWK Set (RFC 7517) strictly.
-func parseJWKS(data []byte, from origin, allowTestKeys bool) (*keySet, error) {
-	if len(data) > maxJWKSBytes {
-		return nil, fmt.Errorf("key set longer than %d bytes", maxJWKSBytes)
+// Refuse says what is wrong with a key that breaks no rule: that everybody has its
+// private half. Nil takes them all.
+type Refuse func(key crypto.PublicKey) error
+
+// Parse reads a JWK Set (RFC 7517) strictly.
+func Parse(data []byte, from Origin, refuse Refuse) (*Set, error) {
+	if len(data) > MaxSet {
+		return nil, fmt.Errorf("key set longer than %d bytes", MaxSet)
 	}
 	if !utf8.Valid(data) {
 		return nil, errors.New("key set is not valid UTF-8")
@@ -67,22 +77,22 @@ func parseJWKS(data []byte, from origin, allowTestKeys bool) (*keySet, error) {
 		Keys []stdjson.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(data, &document); err != nil {
-		return nil, fmt.Errorf("not a JWK Set: %s", jsonText(err))
+		return nil, fmt.Errorf("not a JWK Set: %s", oauth.JSONText(err))
 	}
 	switch {
 	case document.Keys == nil:
 		return nil, errors.New(`not a JWK Set: it has no "keys" array`)
-	case len(document.Keys) > maxJWKSKeys:
-		return nil, fmt.Errorf("key set has %d keys, more than %d", len(document.Keys), maxJWKSKeys)
+	case len(document.Keys) > maxKeys:
+		return nil, fmt.Errorf("key set has %d keys, more than %d", len(document.Keys), maxKeys)
 	}
-	set := &keySet{}
+	set := &Set{}
 	for i, raw := range document.Keys {
-		if err := set.add(raw, from, allowTestKeys); err != nil {
+		if err := set.add(raw, from, refuse); err != nil {
 			kid := kidOf(raw)
-			if from != fetched {
-				return nil, fmt.Errorf("key %d (kid %s): %w", i+1, quote(kid), err)
+			if from != Fetched {
+				return nil, fmt.Errorf("key %d (kid %s): %w", i+1, oauth.Quote(kid), err)
 			}
-			set.refuse(kid, err)
+			set.leaveOut(kid, err)
 		}
 	}
 	slices.SortStableFunc(set.keys, func(a, b jose.JSONWebKey) int {
@@ -91,7 +101,7 @@ func parseJWKS(data []byte, from origin, allowTestKeys bool) (*keySet, error) {
 	return set, nil
 }
 
-func (s *keySet) refuse(kid string, reason error) {
+func (s *Set) leaveOut(kid string, reason error) {
 	if s.refused == nil {
 		s.refused = make(map[string]error)
 	}
@@ -99,7 +109,7 @@ func (s *keySet) refuse(kid string, reason error) {
 }
 
 // add checks one key and keeps it.
-func (s *keySet) add(raw []byte, from origin, allowTestKeys bool) error {
+func (s *Set) add(raw []byte, from Origin, refuse Refuse) error {
 	members, err := checkMembers(raw)
 	if err != nil {
 		return err
@@ -111,8 +121,10 @@ func (s *keySet) add(raw []byte, from origin, allowTestKeys bool) error {
 	if err := checkKey(&key, from); err != nil {
 		return err
 	}
-	if !allowTestKeys && testkeys.Known(key.Key) {
-		return errors.New("a public test key, whose private key everyone knows; make one of your own")
+	if refuse != nil {
+		if err := refuse(key.Key); err != nil {
+			return err
+		}
 	}
 	// RFC 7517 section 4.5: one kid for two keys only if their types differ.
 	if slices.ContainsFunc(s.keys, func(k jose.JSONWebKey) bool {
@@ -162,21 +174,24 @@ func checkMembers(raw []byte) (*keyMembers, error) {
 	var m keyMembers
 	for _, member := range []struct {
 		name string
-		into any
-	}{{"kty", &m.kty}, {"crv", &m.crv}, {"use", &m.use}, {"kid", &m.kid}, {"e", &m.e}, {"key_ops", &m.keyOps}} {
-		value, given := all[member.name]
-		if !given {
-			continue
+		into *string
+	}{{"kty", &m.kty}, {"crv", &m.crv}, {"use", &m.use}, {"kid", &m.kid}, {"e", &m.e}} {
+		if value, given := all[member.name]; given {
+			if err := oauth.DecodeString(value, member.into); err != nil {
+				return nil, fmt.Errorf("%s %w", member.name, err)
+			}
 		}
-		if err := decodeMember(value, member.into); err != nil {
-			return nil, fmt.Errorf("%s %w", member.name, err)
+	}
+	if value, given := all["key_ops"]; given {
+		if err := oauth.DecodeStrings(value, &m.keyOps, maxKeyOps); err != nil {
+			return nil, fmt.Errorf("key_ops %w", err)
 		}
 	}
 	switch {
 	case len(m.kid) > maxKIDBytes:
 		return nil, fmt.Errorf("kid is longer than %d bytes", maxKIDBytes)
 	case m.use != "" && m.use != "sig" && m.use != "enc":
-		return nil, fmt.Errorf("use %s, expected sig or enc", quote(m.use))
+		return nil, fmt.Errorf("use %s, expected sig or enc", oauth.Quote(m.use))
 	}
 	return &m, m.checkType()
 }
@@ -186,32 +201,32 @@ func (m *keyMembers) checkType() error {
 	case "RSA":
 		// Boulder and FAPI practice: 65537 and no other spelling of it.
 		if m.e != "AQAB" {
-			return fmt.Errorf("RSA exponent e is %s, expected \"AQAB\" (65537)", quote(m.e))
+			return fmt.Errorf("RSA exponent e is %s, expected \"AQAB\" (65537)", oauth.Quote(m.e))
 		}
 		return nil
 	case "EC":
 		if m.crv != "P-256" && m.crv != "P-384" && m.crv != "P-521" {
-			return fmt.Errorf("curve %s, expected P-256, P-384 or P-521", quote(m.crv))
+			return fmt.Errorf("curve %s, expected P-256, P-384 or P-521", oauth.Quote(m.crv))
 		}
 		return nil
 	case "OKP":
 		if m.crv != "Ed25519" {
-			return fmt.Errorf("curve %s, expected Ed25519", quote(m.crv))
+			return fmt.Errorf("curve %s, expected Ed25519", oauth.Quote(m.crv))
 		}
 		return nil
 	case "oct":
 		return errors.New("a symmetric key; only public keys belong here")
 	}
-	return fmt.Errorf("kty %s, expected RSA, EC or OKP", quote(m.kty))
+	return fmt.Errorf("kty %s, expected RSA, EC or OKP", oauth.Quote(m.kty))
 }
 
-func checkKey(key *jose.JSONWebKey, from origin) error {
+func checkKey(key *jose.JSONWebKey, from Origin) error {
 	switch public := key.Key.(type) {
 	case *rsa.PublicKey:
 		if err := checkRSA(public); err != nil {
 			return err
 		}
-		if from == stored {
+		if from == Stored {
 			break
 		}
 		if err := checkFactors(public.N); err != nil {

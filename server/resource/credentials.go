@@ -1,0 +1,106 @@
+package resource
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/binding"
+)
+
+// credential takes the access token of a request, and its scheme, from the
+// Authorization header and from nowhere else: a token in a URL ends up in logs
+// (RFC 6750 section 2.3, FAPI 2 section 5.3.4). Schemes are compared as HTTP
+// does, in any case (RFC 9110 section 11.1).
+func credential(sender *binding.Sender) (scheme, token string, err error) {
+	event := sender.Event
+	if inQuery(sender.Query) {
+		event.Fail("access token", "in the Authorization header", "in the URL", "send Authorization: Bearer")
+		return "", "", oauth.InvalidRequest("send the access token in the Authorization header, not in the URL")
+	}
+	switch len(sender.Authorization) {
+	case 0:
+		event.Fail("access token", "Authorization: Bearer", "no Authorization header", "fetch a token first")
+		return "", "", oauth.Error{Code: oauth.CodeInvalidToken, Status: http.StatusUnauthorized, Reason: "no access token"}
+	case 1:
+	default:
+		event.Fail("access token", "one Authorization header", "several", "send one")
+		return "", "", oauth.InvalidRequest("there is more than one Authorization header")
+	}
+	scheme, token = tokenOf(sender.Authorization[0])
+	if scheme == "" || token == "" {
+		event.Fail("access token", "Authorization: Bearer", "another scheme or no token", "send Authorization: Bearer TOKEN, or DPoP TOKEN for a token of that type")
+		return "", "", oauth.InvalidToken("the Authorization header carries no Bearer token")
+	}
+	return scheme, token, nil
+}
+
+// inQuery reports whether a query has the parameter of RFC 6750 section 2.3.
+func inQuery(query string) bool {
+	if !strings.Contains(query, "access_token=") {
+		return false
+	}
+	for parameter := range strings.SplitSeq(query, "&") {
+		if strings.HasPrefix(parameter, "access_token=") {
+			return true
+		}
+	}
+	return false
+}
+
+// tokenOf splits an Authorization header; the scheme is empty if it is none of
+// an access token.
+func tokenOf(header string) (scheme, token string) {
+	presented, token, _ := strings.Cut(header, " ")
+	for _, scheme := range []string{oauth.SchemeBearer, oauth.SchemeDPoP} {
+		if strings.EqualFold(presented, scheme) {
+			return scheme, strings.TrimSpace(token)
+		}
+	}
+	return "", ""
+}
+
+// Challenge is what a refusal says about how to come back.
+type Challenge struct {
+	Realm string
+	// Algs are the algorithms of DPoP proofs that are taken; none for no DPoP.
+	Algs []string
+	// URI is where the refusal is explained; empty for nowhere.
+	URI string
+}
+
+// Headers are the WWW-Authenticate headers of a refusal. A caller who used DPoP
+// is told what was wrong in that scheme and no other (RFC 9449 section 7.1);
+// everybody else in Bearer (RFC 6750 section 3), and that DPoP is taken, too.
+func (c *Challenge) Headers(authorization []string, refusal oauth.Error) []string {
+	realm := ` realm="` + c.Realm + `"`
+	problem := problemOf(refusal, c.URI)
+	if len(c.Algs) == 0 {
+		return []string{oauth.SchemeBearer + realm + problem}
+	}
+	dpop := oauth.SchemeDPoP + realm + `, algs="` + strings.Join(c.Algs, " ") + `"`
+	if len(authorization) > 0 {
+		if scheme, _ := tokenOf(authorization[0]); scheme == oauth.SchemeDPoP {
+			return []string{dpop + problem}
+		}
+	}
+	return []string{oauth.SchemeBearer + realm + problem, dpop}
+}
+
+// problemOf is the error in a challenge: none when the request carried no token
+// at all (RFC 6750 section 3.1).
+func problemOf(refusal oauth.Error, uri string) string {
+	switch refusal.Code {
+	case oauth.CodeInvalidToken, oauth.CodeInsufficientScope, oauth.CodeInvalidRequest, oauth.CodeInvalidDPoPProof, oauth.CodeUseDPoPNonce:
+	default:
+		return ""
+	}
+	var text string
+	if refusal.Description != "" {
+		text = `, error="` + refusal.Code + `", error_description="` + refusal.Description + `"`
+	}
+	if uri != "" {
+		text += `, error_uri="` + uri + `"`
+	}
+	return text
+}
