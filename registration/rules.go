@@ -47,6 +47,7 @@ func (r *rules) build(m Metadata, kept *credential, from origin) (*Client, error
 		r.setGrants,
 		checkResponseTypes,
 		checkURIs,
+		checkSoftware,
 		r.setScope,
 		setTokens,
 		setRefresh,
@@ -342,6 +343,14 @@ func checkURIs(c *Client) error {
 		if err := webURI(uri.value); err != nil {
 			return invalid(uri.member, "%s", err.Error())
 		}
+	}
+	return nil
+}
+
+// checkSoftware wants to know which software was vouched for.
+func checkSoftware(c *Client) error {
+	if c.Metadata.SoftwareStatementIssuer != "" && c.Metadata.SoftwareID == "" {
+		return invalid("software_id", "is missing; software_statement_issuer says who vouched for it")
 	}
 	return nil
 }
