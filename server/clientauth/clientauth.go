@@ -26,6 +26,9 @@ type Authenticator struct {
 	TokenEndpoints []string
 	// MTLSURL is where certificates are asked for; advice names it.
 	MTLSURL string
+	// Standing says why a client that is who it says may do nothing now; nil where
+	// there is nobody to say so.
+	Standing func(*registration.Client) error
 	// Assertions remembers spent assertions until they have expired.
 	Assertions store.Claims
 	Now        func() time.Time
@@ -91,6 +94,12 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	}
 	if err := methods[registered](a, ctx, client, attempt); err != nil {
 		return Identity{}, err
+	}
+	if a.Standing != nil {
+		if err := a.Standing(client); err != nil {
+			event.Fail("client standing", "Active software of an Active organisation", err.Error(), "have the directory make it Active again")
+			return Identity{}, oauth.InvalidClient("the client's software is not active in the directory").Because("%w", err)
+		}
 	}
 	event.ClientID = client.ID
 	return Identity{Client: client, Certificate: attempt.Certificate}, nil

@@ -17,10 +17,10 @@ import (
 // paths; everything that must hold for every request, also for the 404 and the
 // 405 that mux answers by itself, is wrapped around it.
 type Router struct {
-	// Listener is Standard, MTLS or Admin.
+	// Listener is Standard, MTLS, Directory or Admin.
 	Listener string
 	// Forwarding knows the trusted proxies, and takes the client certificate from
-	// their header on the mTLS listener. Nil trusts nobody; every other such
+	// their header on the listeners that ask for one. Nil trusts nobody; every other such
 	// header is refused.
 	Forwarding *mtls.Forwarding
 	// AnyHost leaves out the comparison of SNI and Host: for plain HTTP.
@@ -135,10 +135,13 @@ func (route *Route) serve(r *Request) (_ *Answer, err error) {
 	return route.Serve(r.Context(), r)
 }
 
+// AsksCertificate reports whether the listener asks for a client certificate.
+func (ro *Router) AsksCertificate() bool { return ro.Listener == MTLS || ro.Listener == Directory }
+
 // admit checks what belongs to the connection rather than to an endpoint.
 func (ro *Router) admit(r *Request) error {
 	proxied := ro.Forwarding.FromProxy(r.Request)
-	if proxied && ro.Listener == MTLS {
+	if proxied && ro.AsksCertificate() {
 		return ro.forwarded(r)
 	}
 	if err := ro.Forwarding.Refuse(r.Request); err != nil {

@@ -82,7 +82,7 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	if err != nil {
 		return nil, err
 	}
-	target, err := t.Targets.choose(r.Form, authorization.Audience, identity.Client, r.Event)
+	target, err := t.Targets.choose(r.Form, authorization.Audience, authorization.Scope, identity.Client, r.Event)
 	if err != nil {
 		return nil, err
 	}

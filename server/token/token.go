@@ -74,6 +74,9 @@ type Issuer struct {
 	Sessions *Sessions
 	// Client finds a client that may still get and use tokens.
 	Client func(id string) (*registration.Client, bool)
+	// Standing says why a client may use no token now; nil where there is nobody to
+	// say so.
+	Standing func(*registration.Client) error
 	// CertificateRevoked reports whether the certificate with this x5t#S256 has
 	// been revoked; what is bound to it is dead with it.
 	CertificateRevoked func(thumbprint string) bool
@@ -228,6 +231,12 @@ func (i *Issuer) Verify(ctx context.Context, text string, event *oauth.Event) (*
 	if claims.Client, known = i.Client(claims.ClientID); !known {
 		event.Fail("access token client", "a registered client", claims.ClientID, "register the client again")
 		return nil, refused(errors.New("its client is gone"))
+	}
+	if i.Standing != nil {
+		if err := i.Standing(claims.Client); err != nil {
+			event.Fail("access token client standing", "Active software of an Active organisation", err.Error(), "have the directory make it Active again")
+			return nil, refused(err)
+		}
 	}
 	if claims.Confirmation != nil && i.CertificateRevoked(claims.Confirmation.CertificateThumbprint) {
 		event.Fail("access token certificate", "a certificate that is not revoked", claims.Confirmation.CertificateThumbprint, "the certificate this token is bound to was revoked; issue a new one")

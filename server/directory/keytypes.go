@@ -1,0 +1,164 @@
+package directory
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/mtls"
+	"github.com/fapid/fapid/oauth"
+)
+
+// The uses of keys: signing, encryption, and TLS client certificates, which are
+// published apart from the other two.
+const (
+	useSig = "sig"
+	useEnc = "enc"
+	useTLS = "tls"
+)
+
+// keyType is one row: a kind of certificate or key that the directory takes up.
+type keyType struct {
+	name string
+	// software: it belongs to software, otherwise to an organisation.
+	software bool
+	use      string
+	// profile is the CA's; empty for a key that is published without a certificate.
+	profile certs.Profile
+	// subject builds the name of the certificate.
+	subject func(*Organisation, *SoftwareStatement) ([]certs.Attribute, error)
+}
+
+// keyTypes is the table, by Raidiam's names. Adding a kind is adding a row.
+var keyTypes = []keyType{
+	{name: "rtstransport", software: true, use: useTLS, profile: certs.ProfileClient, subject: softwareSubject},
+	{name: "rtssigning", software: true, use: useSig, profile: certs.ProfileSigning, subject: softwareSubject},
+	{name: "brcac", software: true, use: useTLS, profile: certs.ProfileBRCAC, subject: brcacSubject},
+	{name: "sigkey", software: true, use: useSig},
+	{name: "enckey", software: true, use: useEnc},
+
+	{name: "rtswac", use: useTLS, profile: certs.ProfileClient, subject: organisationSubject},
+	{name: "rtsseal", use: useSig, profile: certs.ProfileSigning, subject: organisationSubject},
+	{name: "qwac", use: useTLS, profile: certs.ProfileQWAC, subject: psd2Subject},
+	{name: "qseal", use: useSig, profile: certs.ProfileSigning, subject: psd2Subject},
+	{name: "brseal", use: useSig, profile: certs.ProfileSigning, subject: brsealSubject},
+}
+
+// findKeyType finds a row for software or for an organisation.
+func findKeyType(name string, software bool) (*keyType, error) {
+	var names []string
+	for i := range keyTypes {
+		if keyTypes[i].software != software {
+			continue
+		}
+		if keyTypes[i].name == name {
+			return &keyTypes[i], nil
+		}
+		names = append(names, keyTypes[i].name)
+	}
+	return nil, oauth.NotFound("no type of certificate %s here; there are %v", oauth.Clip(name), names)
+}
+
+// softwareSubject is what Raidiam's own CA writes: organisation and software by
+// their ids.
+func softwareSubject(o *Organisation, s *SoftwareStatement) ([]certs.Attribute, error) {
+	return []certs.Attribute{
+		{Type: "C", Value: o.CountryOfRegistration}, {Type: "O", Value: o.OrganisationName},
+		{Type: "OU", Value: o.ID}, {Type: "CN", Value: s.ID},
+	}, nil
+}
+
+func organisationSubject(o *Organisation, _ *SoftwareStatement) ([]certs.Attribute, error) {
+	return []certs.Attribute{
+		{Type: "C", Value: o.CountryOfRegistration}, {Type: "O", Value: o.OrganisationName}, {Type: "CN", Value: o.ID},
+	}, nil
+}
+
+// psd2Subject has the organisation's number at its authority (ETSI TS 119 495
+// section 5.2.1).
+func psd2Subject(o *Organisation, _ *SoftwareStatement) ([]certs.Attribute, error) {
+	if o.RegistrationID == "" {
+		return nil, lacks(o, "RegistrationId", "PSDGB-FCA-123456")
+	}
+	return []certs.Attribute{
+		{Type: "C", Value: o.CountryOfRegistration}, {Type: "O", Value: cmp.Or(o.LegalEntityName, o.OrganisationName)},
+		{Type: "organizationIdentifier", Value: o.RegistrationID}, {Type: "CN", Value: o.OrganisationName},
+	}, nil
+}
+
+// brcacSubject is that of Open Finance Brasil's transport certificates.
+func brcacSubject(o *Organisation, s *SoftwareStatement) ([]certs.Attribute, error) {
+	switch {
+	case o.RegistrationNumber == "":
+		return nil, lacks(o, "RegistrationNumber", "the CNPJ, 43142666000197")
+	case o.City == "":
+		return nil, lacks(o, "City", "Sao Paulo")
+	case o.State == "":
+		return nil, lacks(o, "State", "SP")
+	}
+	return []certs.Attribute{
+		{Type: "businessCategory", Value: "Private Organization"}, {Type: "jurisdictionC", Value: "BR"},
+		{Type: "serialNumber", Value: o.RegistrationNumber}, {Type: "C", Value: "BR"},
+		{Type: "O", Value: cmp.Or(o.LegalEntityName, o.OrganisationName)}, {Type: "ST", Value: o.State}, {Type: "L", Value: o.City},
+		{Type: "organizationIdentifier", Value: "OFBBR-" + o.ID}, {Type: "UID", Value: s.ID}, {Type: "CN", Value: s.host()},
+	}, nil
+}
+
+// brsealSubject is that of Open Finance Brasil's signing certificates.
+func brsealSubject(o *Organisation, _ *SoftwareStatement) ([]certs.Attribute, error) {
+	if o.RegistrationNumber == "" {
+		return nil, lacks(o, "RegistrationNumber", "the CNPJ, 43142666000197")
+	}
+	name := cmp.Or(o.LegalEntityName, o.OrganisationName)
+	return []certs.Attribute{
+		{Type: "UID", Value: o.ID}, {Type: "C", Value: "BR"}, {Type: "O", Value: "ICP-Brasil"},
+		{Type: "OU", Value: "fapid sandbox"}, {Type: "OU", Value: o.RegistrationNumber}, {Type: "OU", Value: "e-CNPJ A1"},
+		{Type: "CN", Value: name},
+	}, nil
+}
+
+func lacks(o *Organisation, member, example string) error {
+	return oauth.InvalidRequest("organisation %s has no %s, which such a certificate carries (example: %s)", o.ID, member, example)
+}
+
+// certificateSubject is everything a certificate of this type says of its holder.
+func (t *keyType) certificateSubject(o *Organisation, s *SoftwareStatement) (certs.Subject, error) {
+	attributes, err := t.subject(o, s)
+	if err != nil {
+		return certs.Subject{}, err
+	}
+	name, err := certs.NewName(attributes...)
+	if err != nil {
+		return certs.Subject{}, err
+	}
+	subject := certs.Subject{Name: name, Owner: o.ID}
+	if t.use == useTLS {
+		subject.DNS = []string{o.ID + ".example.com"}
+	}
+	if s != nil {
+		subject.Owner = s.ID
+		if t.use == useTLS {
+			subject.DNS = []string{s.host()}
+		}
+	}
+	return subject, nil
+}
+
+// distinguishedName is a subject as participants register it.
+func distinguishedName(raw []byte) (string, error) {
+	name, err := mtls.ParseName(raw)
+	return name.String(), err
+}
+
+// published reports whether a key belongs to the set of transport keys, or to the
+// other one.
+func (t *keyType) published(transport bool) bool { return (t.use == useTLS) == transport }
+
+// typeOf finds the row of a stored key; its type may have been dropped since.
+func typeOf(k *Key) (*keyType, bool) {
+	i := slices.IndexFunc(keyTypes, func(t keyType) bool { return t.name == k.Type && t.software == (k.SoftwareID != "") })
+	if i < 0 {
+		return nil, false
+	}
+	return &keyTypes[i], true
+}
