@@ -118,12 +118,15 @@ func TestDirectoryParticipant(t *testing.T) {
 func TestDirectoryLimitsOfParticipants(t *testing.T) {
 	s := servertest.Start(t, servertest.WithDirectory)
 	m := s.Member("Alpha", aisp)
+	own := m.Call("GET", m.Of(""), "").Body
 	for name, c := range map[string]struct {
 		method, path, body string
 		status             int
 	}{
-		"withdraws itself":           {"PUT", m.Of(""), `{"OrganisationName":"Alpha","CountryOfRegistration":"GB","Status":"Withdrawn"}`, 403},
+		"withdraws itself":           {"PUT", m.Of(""), strings.Replace(own, `"Status":"Active"`, `"Status":"Withdrawn"`, 1), 403},
 		"moves to another id":        {"PUT", m.Of(""), `{"OrganisationId":"7c9e6a1e-1c5d-4f53-9a63-1d2f5b8a4e01","OrganisationName":"Alpha","CountryOfRegistration":"GB"}`, 400},
+		"takes another name":         {"PUT", m.Of(""), strings.Replace(own, `"OrganisationName":"Alpha"`, `"OrganisationName":"HSBC"`, 1), 403},
+		"takes another's number":     {"PUT", m.Of(""), strings.Replace(own, "PSDGB-FCA-765432", "PSDGB-FCA-123456", 1), 403},
 		"brings its claims":          {"PUT", m.Of(""), `{"OrganisationName":"Alpha","CountryOfRegistration":"GB","OrgDomainRoleClaims":[{"AuthorisationDomain":"PSD2","Role":"PISP"}]}`, 400},
 		"gives itself a claim":       {"POST", m.Of("/authorityclaims"), `{"AuthorisationDomain":"PSD2","Role":"PISP"}`, 405},
 		"adds an organisation":       {"POST", "/organisations", `{"OrganisationName":"B","CountryOfRegistration":"GB"}`, 405},
@@ -187,8 +190,11 @@ func TestDirectoryCertificates(t *testing.T) {
 	want(t, m.Call("POST", m.Statement("/certificates/sigkey"), fmt.Sprintf(jwk, "sig")), 201)
 	want(t, m.Call("POST", m.Statement("/certificates/enckey"), fmt.Sprintf(jwk, "enc")), 201)
 	want(t, m.Call("POST", m.Statement("/certificates/sigkey"), fmt.Sprintf(jwk, "sig")), 409) // a kid is one key's for ever
+	published := strings.TrimSuffix(strings.TrimPrefix(s.Public("/"+m.Organisation+"/"+m.Software+"/transport.jwks").Body, `{"keys":[`), "]}")
+	published = strings.Replace(published[:strings.Index(published, "}")+1], `"use":"tls",`, "", 1)
 	for name, c := range map[string]struct{ typeName, body string }{
-		"a key for a certificate": {"rtstransport", fmt.Sprintf(jwk, "x")}, "a request for a key": {"sigkey", csr},
+		"a certificate with a key": {"sigkey", strings.Replace(published, `"my-sig"`, `"x"`, 1)},
+		"a key for a certificate":  {"rtstransport", fmt.Sprintf(jwk, "x")}, "a request for a key": {"sigkey", csr},
 		"nothing": {"rtstransport", " "}, "a private key": {"sigkey", strings.Replace(fmt.Sprintf(jwk, "x"), `"kid"`, `"d":"AA","kid"`, 1)},
 		"a kid that is a path": {"sigkey", fmt.Sprintf(jwk, "../x")}, "the wrong use": {"enckey", strings.Replace(fmt.Sprintf(jwk, "x"), `"kid"`, `"use":"sig","kid"`, 1)},
 		"an EC request for BRCAC": {"brcac", csr},
@@ -251,10 +257,8 @@ func TestDirectoryCertificateTypes(t *testing.T) {
 			t.Errorf("%s: %s\nwant %s", path, answer, want)
 		}
 	}
-	// With a BRCAC the software is the same client.
-	want(t, s.SetStatus(m.Of(""), "Active"), 200)
-	bare := `{"OrganisationName":"Alpha","CountryOfRegistration":"GB"}`
-	want(t, m.Call("PUT", m.Of(""), bare), 200)
+	// Of an organisation that says less of itself there are fewer.
+	want(t, s.Operate("PUT", "/directory"+m.Of(""), `{"OrganisationName":"Alpha","CountryOfRegistration":"GB"}`), 200)
 	for _, path := range []string{m.Statement("/certificates/brcac"), m.Of("/certificates/qwac"), m.Of("/certificates/brseal")} {
 		answer := want(t, m.Call("POST", path, csr), 400)
 		if description, _ := answer.JSON["error_description"].(string); !strings.Contains(description, "has no Registration") {
@@ -285,11 +289,22 @@ func TestDirectoryStanding(t *testing.T) {
 	})
 	claims := s.TPP("claims", func(r *registration.Metadata) { r.SoftwareID = m.Software })
 
+	if _, err := s.APIs("default").Put(t.Context(), registration.API{
+		ID: s.Registry, Scopes: []string{directory.Scope}, Client: "claims", Clients: map[string]registration.Access{registration.AnyClient: {}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	introspected := func(token string) any {
+		return claims.Post("introspection_endpoint", url.Values{"token": {token}}).JSON["active"]
+	}
 	for name, c := range map[string]struct{ path, status string }{
 		"organisation suspended": {m.Of(""), "Suspended"}, "organisation withdrawn": {m.Of(""), "Withdrawn"}, "organisation pending": {m.Of(""), "Pending"},
 		"software suspended": {m.Statement(""), "Suspended"}, "software inactive": {m.Statement(""), "Inactive"},
 	} {
 		token, ofVouched, ofClaims := m.DirectoryToken(), vouched.Token(), claims.Token()
+		if introspected(token) != true {
+			t.Errorf("%s: the API is told that a good token is not active", name)
+		}
 		bearer := http.Header{"Authorization": {"Bearer " + token}}
 		want(t, s.SetStatus(c.path, c.status), 200)
 		for _, refused := range []*servertest.TPP{m.TPP, vouched} {
@@ -304,6 +319,9 @@ func TestDirectoryStanding(t *testing.T) {
 		}
 		if answer := s.Do(m.HTTP, "GET", s.Registry+m.Of(""), bearer, ""); answer.Status != 401 || answer.Error() != "invalid_token" {
 			t.Errorf("%s: the directory answered %s", name, answer)
+		}
+		if introspected(token) != false {
+			t.Errorf("%s: the API is told that the token is active", name)
 		}
 		if answer := vouchedBank(s, vouched, ofVouched); answer.Status != 401 {
 			t.Errorf("%s: the bank answered %s", name, answer)
@@ -407,6 +425,29 @@ func TestDirectoryAssertion(t *testing.T) {
 	}
 	verifyStatement(t, s, before, "PS256")
 	verifyStatement(t, s, after, "PS256")
+}
+
+// The key set of software can be a client's jwks_uri: it is read without a client
+// certificate, by us as by others.
+func TestDirectoryKeySetOfClient(t *testing.T) {
+	s := servertest.Start(t, servertest.WithDirectory)
+	m := s.Member("Alpha", aisp)
+	tpp := s.TPP("tpp", servertest.JWT)
+	key, err := json.Marshal(jose.JSONWebKey{Key: tpp.SigningKey.Public(), KeyID: tpp.KeyID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registered := tpp.Metadata
+	registered.JWKS, registered.JWKSURI = nil, s.Registry+"/"+m.Organisation+"/"+m.Software+"/application.jwks"
+	if code := s.Refuses("default", registered); code != "" {
+		t.Fatal(code)
+	}
+	if answer := tpp.Post("token_endpoint", url.Values{"grant_type": {"client_credentials"}}); answer.Error() != "invalid_client" {
+		t.Errorf("before the key is published: %s", answer)
+	}
+	want(t, m.Call("POST", m.Statement("/certificates/sigkey"), string(key)), 201)
+	s.Clock.Move(time.Minute) // a key set that lacks a key is read again, but not at once
+	want(t, tpp.Post("token_endpoint", url.Values{"grant_type": {"client_credentials"}}), 200)
 }
 
 // With lock_statements, an assertion locks the software until the operator unlocks

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/directory"
@@ -82,14 +83,18 @@ func (s *Server) enrol(ctx context.Context, sample sample, p *participant.Partic
 			return err
 		}
 	}
-	var published struct {
-		Keys []json.RawMessage `json:"keys"`
+	if s.directory.HasKey(sample.software, p.KeyID) {
+		return nil
 	}
-	if err := json.Unmarshal(p.Metadata.JWKS, &published); err != nil || len(published.Keys) == 0 || s.directory.HasKey(sample.software, p.KeyID) {
+	key, err := certs.PublicJWK(p.SigningKey.Public(), certs.JWKOptions{})
+	if err != nil {
 		return err
 	}
-	_, err := s.directory.AddKey(ctx, sampleTPP, sample.software, "sigkey", published.Keys[0])
-	if wasThere(err) {
+	published, err := json.Marshal(key)
+	if err != nil {
+		return err
+	}
+	if _, err = s.directory.AddKey(ctx, sampleTPP, sample.software, "sigkey", published); wasThere(err) {
 		return nil
 	}
 	return err

@@ -188,7 +188,7 @@ func (by caller) operatorOnly(what string) error {
 	if by.operator {
 		return nil
 	}
-	return denied("%s is the operator's to change", what)
+	return denied("only the operator changes %s", what)
 }
 
 // document answers with a record, and its version as ETag.

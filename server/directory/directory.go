@@ -8,12 +8,10 @@
 package directory
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -196,11 +194,16 @@ func find[T any](d *Directory, r *records[T], id string) (*T, bool) {
 func list[T any](d *Directory, r *records[T], keep func(*T) bool) []*T {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	found := []*T{}
-	for _, id := range slices.SortedFunc(maps.Keys(r.byID), cmp.Compare[string]) {
-		if keep(r.byID[id]) {
-			found = append(found, r.byID[id])
+	var ids []string
+	for id, record := range r.byID {
+		if keep(record) {
+			ids = append(ids, id)
 		}
+	}
+	slices.Sort(ids)
+	found := make([]*T, len(ids))
+	for i, id := range ids {
+		found[i] = r.byID[id]
 	}
 	return found
 }

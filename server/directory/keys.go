@@ -34,9 +34,10 @@ type Key struct {
 	Status         string `json:"status"`             // Active, Inactive or Revoked; see [Directory.status]
 	Public         public `json:"public"`
 	// Chain are the certificates, DER, the key's own first; that of our CA is
-	// left out.
-	Chain      [][]byte  `json:"chain,omitempty"`
-	Serial     string    `json:"serial,omitempty"` // of our CA; empty for others
+	// left out. A bare key has none, because nobody has looked at what it says.
+	Chain [][]byte `json:"chain,omitempty"`
+	// Serial is that of our CA, which ends with the key; empty for others.
+	Serial     string    `json:"serial,omitempty"`
 	Thumbprint string    `json:"x5t#S256,omitempty"`
 	Subject    string    `json:"subject,omitempty"` // RFC 4514
 	NotBefore  time.Time `json:"not_before,omitzero"`
@@ -72,7 +73,7 @@ func (d *Directory) status(k *Key, now time.Time) string {
 	switch {
 	case k.Status != statusActive:
 		return k.Status
-	case k.Serial != "" && d.config.CA.RevokedThumbprint(k.Thumbprint):
+	case d.config.CA.RevokedThumbprint(k.Thumbprint):
 		return statusRevoked
 	case !k.NotAfter.IsZero() && !now.Before(k.NotAfter):
 		return statusExpired
@@ -206,6 +207,11 @@ func (d *Directory) AddKey(ctx context.Context, organisation, software, typeName
 	if err := key.UnmarshalJSON(jwk); err != nil {
 		return nil, oauth.InvalidRequest("the key is not a public JWK").Because("%w", err)
 	}
+	// The directory vouches for what it publishes: a certificate that anybody can
+	// bring would say who they like, and its revocation would be somebody else's.
+	if len(key.Certificates) > 0 || key.CertificatesURL != nil || len(key.CertificateThumbprintSHA1)+len(key.CertificateThumbprintSHA256) > 0 {
+		return nil, oauth.InvalidRequest("send the key alone, without x5c, x5u and x5t: the directory publishes the certificates that it issued")
+	}
 	k := Key{ID: key.KeyID, Type: t.name, Use: t.use, OrganisationID: organisation, SoftwareID: software, Status: statusActive}
 	if key.Use != "" && key.Use != t.use {
 		return nil, oauth.InvalidRequest("use is %q, and a %s has use %s", key.Use, t.name, t.use)
@@ -222,11 +228,6 @@ func (d *Directory) AddKey(ctx context.Context, organisation, software, typeName
 	}
 	if !plainKid(k.ID) {
 		return nil, oauth.InvalidRequest("kid is %q, expected 1 to 128 of A-Z, a-z, 0-9, -, _, . and ~, because it names a file", oauth.Clip(k.ID))
-	}
-	if len(key.Certificates) > 0 {
-		if err := k.certified(key.Certificates, d.config.CA.Issuing()); err != nil {
-			return nil, err
-		}
 	}
 	if err := k.of(key.Key, key.Algorithm); err != nil {
 		return nil, err

@@ -50,8 +50,17 @@ func (d *Directory) showOrganisation(_ context.Context, r *endpoint.Request, _ c
 	return document(http.StatusOK, shown(o))
 }
 
-// putOrganisation replaces what an organisation says of itself. Its status is the
-// operator's, and so are the claims, which have paths of their own.
+// identity is what certificates and statements say an organisation is: somebody has
+// looked at that.
+func (o *Organisation) identity() [7]string {
+	return [...]string{
+		o.OrganisationName, o.LegalEntityName, o.RegisteredName, o.CountryOfRegistration,
+		o.CompanyRegister, o.RegistrationNumber, o.RegistrationID,
+	}
+}
+
+// putOrganisation replaces what an organisation says of itself. Who it is and its
+// status are the operator's, and so are the claims, which have paths of their own.
 func (d *Directory) putOrganisation(ctx context.Context, r *endpoint.Request, by caller) (*endpoint.Answer, error) {
 	var o Organisation
 	if err := read(r, &o); err != nil {
@@ -73,6 +82,11 @@ func (d *Directory) putOrganisation(ctx context.Context, r *endpoint.Request, by
 		}
 		if o.Status != current.Status {
 			if err := by.operatorOnly("the status of an organisation"); err != nil {
+				return err
+			}
+		}
+		if o.identity() != current.identity() {
+			if err := by.operatorOnly("the names and numbers of an organisation, which certificates carry"); err != nil {
 				return err
 			}
 		}

@@ -37,7 +37,7 @@ type Server struct {
 	// Issuer, MTLS and Admin are the URLs of the listeners; Registry is that of the
 	// directory's, empty without [WithDirectory].
 	Issuer, MTLS, Admin, Registry string
-	Dir                 string
+	Dir                           string
 	// Clock is the server's clock; tests move it.
 	Clock *Clock
 	// Log collects the log lines.
