@@ -201,7 +201,7 @@ func (d *Directory) AddKey(ctx context.Context, organisation, software, typeName
 		return nil, oauth.InvalidRequest("%s is a certificate; send a certificate request, PEM or DER", t.name)
 	}
 	if err := registration.CheckKey(jwk, d.config.AllowTestKeys); err != nil {
-		return nil, oauth.InvalidRequest("the key is refused: %s", err.Error())
+		return nil, oauth.InvalidRequest("%s takes a public JWK, and what was sent is refused: %s", t.name, err.Error())
 	}
 	var key jose.JSONWebKey
 	if err := key.UnmarshalJSON(jwk); err != nil {
