@@ -48,18 +48,15 @@ func (c *Client) call(ctx context.Context, method, path, accept, media string, b
 	if media != "" {
 		header.Set("Content-Type", media)
 	}
-	content, answer, err := c.send(ctx, method, path, header, body)
-	if err != nil {
-		return nil, 0, err
-	}
-	return content, answer.StatusCode, nil
+	content, status, _, err := c.send(ctx, method, path, header, body)
+	return content, status, err
 }
 
-// send sends a request and returns its answer, whose body has been read.
-func (c *Client) send(ctx context.Context, method, path string, header http.Header, body []byte) ([]byte, *http.Response, error) {
+// send sends a request and returns the body, status and header of its answer.
+func (c *Client) send(ctx context.Context, method, path string, header http.Header, body []byte) ([]byte, int, http.Header, error) {
 	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.Base, "/")+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
 	r.Header = header
 	if c.Key != "" {
@@ -67,19 +64,19 @@ func (c *Client) send(ctx context.Context, method, path string, header http.Head
 	}
 	answer, err := (&http.Client{Transport: c.Transport, CheckRedirect: noRedirect}).Do(r)
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
 	defer answer.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s %s: %w", method, path, err)
+		return nil, 0, nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if answer.StatusCode >= 300 {
 		refusal := &APIError{Status: answer.StatusCode}
 		_ = json.Unmarshal(content, refusal) // an answer that is not ours says its status
-		return nil, nil, refusal
+		return nil, 0, nil, refusal
 	}
-	return content, answer, nil
+	return content, answer.StatusCode, answer.Header, nil
 }
 
 // noRedirect keeps the operator key on the address it is for.

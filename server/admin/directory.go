@@ -33,11 +33,8 @@ func (c *Client) directory(ctx context.Context, method, path string, header http
 	if body != nil && header.Get("Content-Type") == "" {
 		header.Set("Content-Type", "application/json")
 	}
-	content, answer, err := c.send(ctx, method, "/directory"+path, header, body)
-	if err != nil {
-		return nil, nil, err
-	}
-	return content, answer.Header, nil
+	content, _, answered, err := c.send(ctx, method, "/directory"+path, header, body)
+	return content, answered, err
 }
 
 // DirectoryList lists the records of a kind, as JSON objects.

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"cmp"
-	"slices"
 
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/mtls"
@@ -148,17 +147,4 @@ func (t *keyType) certificateSubject(o *Organisation, s *SoftwareStatement) (cer
 func distinguishedName(raw []byte) (string, error) {
 	name, err := mtls.ParseName(raw)
 	return name.String(), err
-}
-
-// published reports whether a key belongs to the set of transport keys, or to the
-// other one.
-func (t *keyType) published(transport bool) bool { return (t.use == useTLS) == transport }
-
-// typeOf finds the row of a stored key; its type may have been dropped since.
-func typeOf(k *Key) (*keyType, bool) {
-	i := slices.IndexFunc(keyTypes, func(t keyType) bool { return t.name == k.Type && t.software == (k.SoftwareID != "") })
-	if i < 0 {
-		return nil, false
-	}
-	return &keyTypes[i], true
 }
