@@ -61,6 +61,10 @@ type Metadata struct {
 
 	SoftwareID      string `json:"software_id,omitempty"`
 	SoftwareVersion string `json:"software_version,omitempty"`
+	// SoftwareStatementIssuer names who vouched for SoftwareID in a software
+	// statement: [DirectoryIssuer], or an issuer that the realm trusts, by the name
+	// it has there. Empty is nobody, and then SoftwareID is the client's own word.
+	SoftwareStatementIssuer string `json:"software_statement_issuer,omitempty"`
 
 	// Policy names the security profile the client is held to.
 	Policy string `json:"policy,omitempty"`

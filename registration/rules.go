@@ -49,6 +49,7 @@ func (r *rules) build(m Metadata, kept *credential, from jwk.Origin) (*Client, e
 		r.setGrants,
 		checkResponseTypes,
 		checkURIs,
+		checkSoftware,
 		r.setScope,
 		setTokens,
 		setRefresh,
@@ -180,7 +181,7 @@ func (r *rules) setKeys(c *Client, from jwk.Origin) error {
 	case m.JWKS == nil:
 		return nil
 	}
-	set, err := jwk.Parse(m.JWKS, from, r.refuseKey())
+	set, err := jwk.Parse(m.JWKS, from, refuseKey(r.allowTestKeys))
 	if err != nil {
 		return invalid("jwks", "is refused: %s", err.Error())
 	}
@@ -195,8 +196,8 @@ func (r *rules) setKeys(c *Client, from jwk.Origin) error {
 }
 
 // refuseKey is for keys that everybody has, unless this is a sandbox.
-func (r *rules) refuseKey() jwk.Refuse {
-	if r.allowTestKeys {
+func refuseKey(allowTestKeys bool) jwk.Refuse {
+	if allowTestKeys {
 		return nil
 	}
 	return testkeys.Refuse
@@ -349,6 +350,14 @@ func checkURIs(c *Client) error {
 		if err := webURI(uri.value); err != nil {
 			return invalid(uri.member, "%s", err.Error())
 		}
+	}
+	return nil
+}
+
+// checkSoftware wants to know which software was vouched for.
+func checkSoftware(c *Client) error {
+	if c.Metadata.SoftwareStatementIssuer != "" && c.Metadata.SoftwareID == "" {
+		return invalid("software_id", "is missing; software_statement_issuer says who vouched for it")
 	}
 	return nil
 }

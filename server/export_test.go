@@ -1,6 +1,10 @@
 package server
 
-import "crypto/x509"
+import (
+	"crypto/x509"
+
+	"github.com/fapid/fapid/server/endpoint"
+)
 
 // ServerCertificates are the certificates of the listeners, RSA and ECDSA.
 func (s *Server) ServerCertificates() []*x509.Certificate {
@@ -9,3 +13,9 @@ func (s *Server) ServerCertificates() []*x509.Certificate {
 
 // EveryMinute does what the server does once a minute, now.
 var EveryMinute = (*Server).everyMinute
+
+// DirectoryRoutes are what the directory's listener serves, and what the
+// operator's has of the directory.
+func (s *Server) DirectoryRoutes() (registry, operator []endpoint.Route) {
+	return s.directorySite().Routes(), s.directory.OperatorRoutes("/directory")
+}

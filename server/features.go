@@ -44,7 +44,7 @@ func servedGrant(grantType string) bool { return slices.Contains(grantTypes, gra
 func (r *realm) features(s *Server) []endpoint.Feature {
 	clients := &flow.Clients{Methods: r.authMethods(), Algs: r.assertionAlgs()}
 	list := []endpoint.Feature{
-		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: r.grants(clients), Targets: r.targets(), Binder: r.binder, Scope: r.config.Scopes},
+		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: r.grants(clients), Targets: r.targets(s), Binder: r.binder, Scope: r.config.Scopes},
 		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis, Binder: r.binder},
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
@@ -52,7 +52,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&scim.Provider{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
 	if s.gateways != nil {
-		list = append(list, &flow.AuthorizationCheck{Guard: r.guard(r.config.Audience), Targets: r.targets(), Gateways: s.gateways})
+		list = append(list, &flow.AuthorizationCheck{Guard: r.guard(r.config.Audience), Targets: r.targets(s), Gateways: s.gateways})
 	}
 	if r.name == s.order[0] {
 		list = append(list, s.revocations()...)
@@ -62,6 +62,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		Trust:          r.trust.Load,
 		Issuer:         r.config.Issuer,
 		MTLSURL:        r.site.MTLSURL,
+		Standing:       s.standing(r.name),
 		Assertions:     store.Claims{Store: s.store, Name: r.name + "/client-assertion"},
 		Grants:         store.Claims{Store: s.store, Name: r.name + "/authorization-grant"},
 		Now:            r.now,
@@ -88,10 +89,14 @@ func (r *realm) guard(audience string) *endpoint.Guard {
 }
 
 // targets are the APIs of the realm; its own is the bank, which every client of
-// the realm may call.
-func (r *realm) targets() *flow.Targets {
+// the realm may call, and the first realm's is the directory, too.
+func (r *realm) targets(s *Server) *flow.Targets {
 	own := &registration.API{ID: r.config.Audience, Name: "bank", Clients: map[string]registration.Access{registration.AnyClient: {}}}
-	return &flow.Targets{APIs: r.apis, Own: own}
+	targets := &flow.Targets{APIs: r.apis, Own: own}
+	if s.directory != nil && r.name == s.order[0] {
+		targets.Further = append(targets.Further, s.directoryAPI())
+	}
+	return targets
 }
 
 // authMethods are the client authentication methods of all the realm's policies.

@@ -20,10 +20,12 @@ func everything(t *testing.T) Config {
 	return Config{
 		Dir: certificateDir(t),
 		Listeners: Listeners{
-			Standard: Listener{"0.0.0.0:443", "https://auth.bank.test"},
-			MTLS:     Listener{"[::1]:8444", "https://mtls.bank.test:8444"},
-			Admin:    Listener{"127.0.0.1:9001", "https://ops.bank.test"},
+			Standard:  Listener{"0.0.0.0:443", "https://auth.bank.test"},
+			MTLS:      Listener{"[::1]:8444", "https://mtls.bank.test:8444"},
+			Directory: &Listener{"[::1]:8445", "https://directory.bank.test:8445"},
+			Admin:     Listener{"127.0.0.1:9001", "https://ops.bank.test"},
 		},
+		Directory: &Directory{Ecosystem: "uk", StatementAlg: "ES256", Lock: true},
 		TLS: ServerTLS{
 			RSA: &KeyPair{"rsa.pem", "rsa.key"}, ECDSA: &KeyPair{"p256.pem", "p256.key"},
 			Hosts: []string{"a.test", "::1", "*.b.test"},

@@ -87,6 +87,7 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		Now:                r.now,
 		Sessions:           r.sessions,
 		Client:             r.clients.Get,
+		Standing:           s.standing(name),
 		CertificateRevoked: r.certificateRevoked,
 		Signed:             s.metrics.ObserveSigning,
 	}

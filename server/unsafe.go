@@ -35,7 +35,7 @@ func (c *Config) Unsafe() error {
 		if realm.Clock != 0 && !realm.Sandbox {
 			k.refuse(at+".clock", "certificates and tokens that have expired would be taken again; only a realm with sandbox: true may have it")
 		}
-		if !c.Listeners.Standard.local() || !c.Listeners.MTLS.local() {
+		if !c.Listeners.local() {
 			k.publicRealm(at, realm)
 		}
 		k.knownKeys(at+".trust.cas", realm.Trust.CAs...)
@@ -47,6 +47,11 @@ func (c *Config) Unsafe() error {
 		k.knownKeys("tls.ecdsa.certificate", c.TLS.ECDSA.Certificate)
 	}
 	return k.problems.err()
+}
+
+// local reports whether only this machine reaches the doors.
+func (l *Listeners) local() bool {
+	return l.Standard.local() && l.MTLS.local() && (l.Directory == nil || l.Directory.local())
 }
 
 // local reports whether only this machine reaches the listener, directly or

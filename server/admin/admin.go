@@ -33,6 +33,9 @@ type Operator struct {
 	// requests do not belong in it: polling would push the others out.
 	Traces  *endpoint.Traces
 	Metrics *Metrics
+	// Directory are the routes of the directory of participants; nil where there is
+	// none. Those with Bearer need the operator key always.
+	Directory []endpoint.Route
 	// KeyHash is the SHA-256 of the operator key. Changing anything needs the key.
 	KeyHash [32]byte
 	// Ready returns why the server cannot serve now, several reasons as one
@@ -115,6 +118,14 @@ func (o *Operator) routes() []route {
 
 // Install opens the operator's routes on a site of their own.
 func (o *Operator) Install(site *endpoint.Site) {
+	for _, route := range o.Directory {
+		need := read
+		if route.Bearer {
+			need = change
+		}
+		route.Bearer, route.Serve = o.needsKey(need), o.guard(need, route.Serve)
+		site.Open(route)
+	}
 	for _, route := range slices.Concat(o.routes(), o.userRoutes()) {
 		site.Open(endpoint.Route{
 			Path:    route.path,

@@ -25,6 +25,9 @@ type Authenticator struct {
 	TokenEndpoints []string
 	// MTLSURL is where certificates are asked for; advice names it.
 	MTLSURL string
+	// Standing says why a client that is who it says may do nothing now; nil where
+	// there is nobody to say so.
+	Standing func(*registration.Client) error
 	// Assertions remembers spent client assertions until they have expired, Grants
 	// the authorization grants.
 	Assertions, Grants store.Claims
@@ -32,6 +35,18 @@ type Authenticator struct {
 	// Verified is told of the certificate, from a CA, of every client that has
 	// authenticated, before anything can be bound to it; nil for nobody.
 	Verified func(context.Context, *mtls.Presented) error
+}
+
+// standing asks whether a client that is who it says may do anything now.
+func (a *Authenticator) standing(client *registration.Client, event *oauth.Event) error {
+	if a.Standing == nil {
+		return nil
+	}
+	err := a.Standing(client)
+	if err != nil {
+		event.Fail("client standing", "Active software of an Active organisation", err.Error(), "have the directory make it Active again")
+	}
+	return err
 }
 
 // Attempt is what a request presents to say who sends it.
@@ -94,6 +109,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	}
 	if err := methods[registered](a, ctx, client, attempt); err != nil {
 		return Identity{}, err
+	}
+	if err := a.standing(client, event); err != nil {
+		return Identity{}, oauth.InvalidClient("the client's software is not active in the directory").Because("%w", err)
 	}
 	if a.Verified != nil && attempt.Certificate != nil && !attempt.Certificate.SelfSigned() {
 		if err := a.Verified(ctx, attempt.Certificate); err != nil {

@@ -107,6 +107,9 @@ func (s *Site) Open(route Route) {
 	s.routes = append(s.routes, route)
 }
 
+// Routes are those that are open.
+func (s *Site) Routes() []Route { return slices.Clone(s.routes) }
+
 // Path is where discovery says an endpoint is.
 func (s *Site) Path(name string) string { return s.Paths(name)[0] }
 

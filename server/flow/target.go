@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -17,15 +18,33 @@ type Targets struct {
 	// Own is the realm's own API, for requests that name none; a record of the
 	// same identifier replaces it.
 	Own *registration.API
+	// Further are other APIs of the server itself, each with scopes that are its
+	// alone: a request that names no API and has nothing but those is for that API.
+	Further []*registration.API
+}
+
+// usual is the API that a request which names none is for.
+func (t *Targets) usual(scope oauth.Scope) *registration.API {
+	for _, api := range t.Further {
+		if _, more := oauth.Scope(api.Scopes).Missing(scope); !more && len(scope) > 0 {
+			return api
+		}
+	}
+	return t.Own
 }
 
 // find returns an API of the realm.
 func (t *Targets) find(id string) (*registration.API, bool) {
 	api, ok := t.APIs.Get(id)
-	if !ok && id == t.Own.ID {
-		return t.Own, true
+	if ok || id == t.Own.ID {
+		return cmp.Or(api, t.Own), true
 	}
-	return api, ok
+	for _, api := range t.Further {
+		if api.ID == id {
+			return api, true
+		}
+	}
+	return nil, false
 }
 
 // target is what the APIs of a request, taken together, let a client have.
@@ -40,15 +59,16 @@ type target struct {
 }
 
 // choose finds the APIs a request asks for, among those that its grant was limited
-// to, if it was; a request that asks for none means all of those. An API that the
-// client may not call and one that does not exist are the same to it.
+// to, if it was; a request that asks for none means all of those, or the one that
+// its scope is of. An API that the client may not call and one that does not exist
+// are the same to it.
 func (t *Targets) choose(form oauth.Form, grant *token.Authorization, client *registration.Client, event *oauth.Event) (*target, error) {
 	granted, wanted := grant.Audience, append(form.All("audience"), form.All("resource")...)
 	if len(wanted) == 0 {
 		wanted = granted
 	}
 	if len(wanted) == 0 {
-		wanted = []string{t.Own.ID}
+		wanted = []string{t.usual(grant.Scope).ID}
 	}
 	chosen := &target{lifetime: client.TokenLifetime, format: grant.Format}
 	for _, id := range wanted {

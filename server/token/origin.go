@@ -60,9 +60,13 @@ func (i *Issuer) verifyOrigins(ctx context.Context, claims *Claims, event *oauth
 				return refused(errors.New("the session it came from was ended"))
 			}
 		}
-		if _, known := i.Client(origin.ClientID); !known {
+		client, known := i.Client(origin.ClientID)
+		if !known {
 			event.Fail("exchanged token's origin", what+" is registered", "it is not", "begin again with the token of another client")
 			return refused(errors.New("the client it came from is gone"))
+		}
+		if err := i.standing(client, "exchanged token's origin", event); err != nil {
+			return err
 		}
 		if i.CertificateRevoked(origin.Certificate) {
 			event.Fail("exchanged token's origin", what+", with a certificate that is not revoked", origin.Certificate, "begin again with a token that is bound to another certificate")

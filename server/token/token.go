@@ -98,6 +98,9 @@ type Issuer struct {
 	Sessions *Sessions
 	// Client finds a client that may still get and use tokens.
 	Client func(id string) (*registration.Client, bool)
+	// Standing says why a client may use no token now; nil where there is nobody to
+	// say so.
+	Standing func(*registration.Client) error
 	// CertificateRevoked reports whether the certificate with this x5t#S256 has
 	// been revoked; what is bound to it is dead with it.
 	CertificateRevoked func(thumbprint string) bool
@@ -268,6 +271,9 @@ func (i *Issuer) Verify(ctx context.Context, text string, event *oauth.Event) (*
 		event.Fail("access token client", "one registered before the token was issued", claims.ClientID, "fetch a new token; the client of this name that had the token was deleted")
 		return nil, refused(errors.New("its client was deleted, and another registered under the name"))
 	}
+	if err := i.standing(claims.Client, "access token client standing", event); err != nil {
+		return nil, err
+	}
 	if claims.Confirmation != nil && i.CertificateRevoked(claims.Confirmation.CertificateThumbprint) {
 		event.Fail("access token certificate", "a certificate that is not revoked", claims.Confirmation.CertificateThumbprint, "the certificate this token is bound to was revoked; issue a new one")
 		return nil, refused(errors.New("its certificate is revoked"))
@@ -279,6 +285,18 @@ func (i *Issuer) Verify(ctx context.Context, text string, event *oauth.Event) (*
 		}
 	}
 	return claims, nil
+}
+
+// standing asks whether a token of a client, or what came of it, may be used now.
+func (i *Issuer) standing(client *registration.Client, check string, event *oauth.Event) error {
+	if i.Standing == nil {
+		return nil
+	}
+	if err := i.Standing(client); err != nil {
+		event.Fail(check, "Active software of an Active organisation", err.Error(), "have the directory make it Active again")
+		return refused(err)
+	}
+	return nil
 }
 
 func refused(err error) error {
