@@ -69,16 +69,18 @@ func FromRequest(r *http.Request) (*Presented, error) {
 // CheckHost wants the server name of the TLS handshake to be the host of the
 // request, so that a connection opened to one listener or host is never used
 // for another (RFC 9110 section 15.5.20; answer an error with 421). Ports, case
-// and a trailing dot do not count. Without a server name, the host must be an
-// IP address, for which clients send none (RFC 6066 section 3). A request that
-// did not come over TLS has nothing to compare.
+// and a trailing dot do not count. Without a server name, the host must be one for
+// which clients send none: a server name is fully qualified and no IP address
+// (RFC 6066 section 3), and Java takes the first word at its letter, for which
+// "localhost" is none. A request that did not come over TLS has nothing to compare.
 func CheckHost(r *http.Request) error {
 	if r.TLS == nil {
 		return nil
 	}
 	host, sni := hostName(r.Host), strings.TrimSuffix(r.TLS.ServerName, ".")
 	if sni == "" {
-		if _, err := netip.ParseAddr(host); err != nil {
+		_, notAddress := netip.ParseAddr(host)
+		if notAddress != nil && (host == "" || strings.Contains(host, ".")) {
 			return fmt.Errorf("no server name in the TLS handshake, but host %q", clip(host))
 		}
 		return nil

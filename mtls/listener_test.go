@@ -353,7 +353,11 @@ func TestCheckHost(t *testing.T) { // A14
 		{"", "127.0.0.1:8444", true},
 		{"", "[::1]:8444", true},
 		{"", "[::1]", true},
+		{"", "localhost:8443", true},
+		{"", "localhost.", true},
 		{"", "a.example", false},
+		{"", "a.localhost:8443", false},
+		{"", ".", false},
 		{"", "", false},
 		{"\u212a.example", "k.example", false},
 	} {

@@ -29,11 +29,11 @@ var jwsAlgs = map[string]jwsAlg{
 // VerifySignature reports whether a JWS signature over signed is good by the
 // algorithm and the key: a public key, or the []byte of an HMAC. A key of
 // another type or curve than the algorithm's is never good, and neither is an
-// algorithm that is not in RFC 7518 section 3 or RFC 8037; "none" is not.
+// algorithm that is not in RFC 7518 section 3, RFC 8037 or RFC 9864; "none" is not.
 // go-jose does the same; it decodes and encodes everything once more, which
 // costs a client assertion a tenth of its verification.
 func VerifySignature(alg string, key any, signed string, signature []byte) bool {
-	if alg == "EdDSA" {
+	if alg == "EdDSA" || alg == "Ed25519" { // RFC 8037, and the name RFC 9864 gives it
 		public, ok := key.(ed25519.PublicKey)
 		return ok && len(public) == ed25519.PublicKeySize && ed25519.Verify(public, []byte(signed), signature)
 	}

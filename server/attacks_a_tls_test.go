@@ -172,6 +172,8 @@ func TestAttackA14(t *testing.T) {
 		}{
 			{"localhost", "mtls.localhost", 421}, {"mtls.localhost", "localhost", 421}, {"localhost", "localhost.evil.example", 421},
 			{"localhost", "127.0.0.1", 421}, {"localhost", "", 421}, {"localhost", "LOCALHOST", 200}, {"localhost", "localhost.", 200}, {"mtls.localhost", "mtls.localhost", 200},
+			// Go sends no server name where that is an address.
+			{"127.0.0.1", "127.0.0.1", 200}, {"127.0.0.1", "localhost", 200}, {"127.0.0.1", "mtls.localhost", 421},
 		} {
 			for _, http2 := range []bool{false, true} {
 				client := dialer(t, s, func(c *tls.Config) {

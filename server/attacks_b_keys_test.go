@@ -258,6 +258,7 @@ func TestAttackB18(t *testing.T) {
 	acceptAll(t, s, tpp, signing("ES256", "ES256", old, "kid", "a"))
 	acceptAll(t, s, tpp, signing("PS256", "PS256", testkeys.RSA(3), "kid", "a"))
 	acceptAll(t, s, tpp, signing("EdDSA", "", testkeys.Ed25519(1), "kid", "a"))
+	acceptAll(t, s, tpp, signing("Ed25519", "", testkeys.Ed25519(1), "kid", "a")) // its name since RFC 9864
 	refuseAll(t, s, tpp, []forged{
 		{"the key of another type", signing("ES256", "ES256", p384, "kid", "a")},
 		{"not published yet", signing("ES256", "ES256", renewed, "kid", "b")},

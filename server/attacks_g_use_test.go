@@ -62,7 +62,7 @@ func TestProofAlgorithms(t *testing.T) {
 	for _, row := range []struct {
 		alg string
 		key crypto.Signer
-	}{{"ES256", testkeys.P256(4)}, {"PS256", testkeys.RSA(4)}, {"EdDSA", testkeys.Ed25519(1)}} {
+	}{{"ES256", testkeys.P256(4)}, {"PS256", testkeys.RSA(4)}, {"EdDSA", testkeys.Ed25519(1)}, {"Ed25519", testkeys.Ed25519(1)}} {
 		tpp := s.TPP("dpop-"+strings.ToLower(row.alg), servertest.DPoP)
 		tpp.DPoPKey = row.key
 		for _, g := range gates(t, s, tpp) {

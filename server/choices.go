@@ -26,8 +26,8 @@ var choices = map[string]choice{
 	"level":           {noun: "log level", words: []string{"debug", "info", "warn", "error"}},
 	"audience":        {noun: "audience rule", words: []string{string(oauth.AudienceIssuer), string(oauth.AudienceEndpoints)}},
 	"token-alg":       {noun: "signing algorithm for tokens", words: token.Algs},
-	"assertion-alg":   {noun: "signing algorithm for client assertions", words: []string{"PS256", "ES256", "EdDSA", "PS384", "PS512", "ES384", "ES512", "RS256"}},
-	"dpop-alg":        {noun: "signing algorithm for DPoP proofs", words: []string{"ES256", "PS256", "EdDSA", "ES384", "ES512", "PS384", "PS512"}},
+	"assertion-alg":   {noun: "signing algorithm for client assertions", words: []string{"PS256", "ES256", "EdDSA", "Ed25519", "PS384", "PS512", "ES384", "ES512", "RS256"}},
+	"dpop-alg":        {noun: "signing algorithm for DPoP proofs", words: []string{"ES256", "PS256", "EdDSA", "Ed25519", "ES384", "ES512", "PS384", "PS512"}},
 	"method": {noun: "client authentication method", words: []string{
 		oauth.AuthTLS, oauth.AuthSelfSignedTLS, oauth.AuthPrivateKeyJWT,
 		oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthSecretJWT,

@@ -1,15 +1,12 @@
 #!/usr/bin/env bash
 # A Keycloak-style realm, as curl and Python's requests call it.
-# usage: keycloak.sh ISSUER DIRECTORY   (DIRECTORY is fapid's .fapid)
+# usage: PYTHON=python3 keycloak.sh ISSUER DIRECTORY   (DIRECTORY is fapid's .fapid)
 set -euo pipefail
 curl --silent --show-error --fail-with-body --cacert "$2/ca.pem" -X POST "$1/realms/myrealm/protocol/openid-connect/token" \
 	-d client_id=myclient -d client_secret=myclientsecret -d grant_type=client_credentials | grep -q '"access_token"'
 echo "ok  curl"
 
-# A python3 on the path may be another than Debian's, which has the package.
-python=python3
-"$python" -c 'import requests' 2>/dev/null || python=/usr/bin/python3
-"$python" - "$1" "$2/ca.pem" <<'PYTHON'
+"$PYTHON" - "$1" "$2/ca.pem" <<'PYTHON'
 import sys
 import requests
 

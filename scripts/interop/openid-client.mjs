@@ -1,5 +1,6 @@
 // openid-client 6 against `fapid dev`: a token by TlsClientAuth through the mTLS
-// aliases and by PrivateKeyJwt, introspected and revoked, the bank called.
+// aliases, by PrivateKeyJwt and by a secret, introspected and revoked; the bank
+// called; DPoP, with nonces; refresh tokens.
 // Usage: node openid-client.mjs ISSUER DIRECTORY   (DIRECTORY is fapid's .fapid)
 import assert from 'node:assert/strict'
 import { createHash, X509Certificate } from 'node:crypto'
@@ -65,9 +66,72 @@ async function bySecret(id, secret) {
   console.log(`ok  ClientSecretBasic  ${id}`)
 }
 
+// DPoP: the library makes the proofs, keeps the nonces and asks again where one is
+// missing, at the token endpoint and at the bank.
+async function byProof(id, nonces) {
+  const key = await importPKCS8(file('clients', 'tpp-dpop', 'signing.key'), 'ES256')
+  const { kid } = JSON.parse(file('clients', 'tpp-dpop', 'signing.jwk'))
+  const through = fetchAs()
+  const refusals = []
+  const config = await client.discovery(new URL(issuer), id, {}, client.PrivateKeyJwt({ key, kid }), {
+    [client.customFetch]: async (url, options) => {
+      const response = await through(url, options)
+      if (!response.ok) refusals.push(`${response.status} ${response.headers.get('dpop-nonce') ? 'nonce' : ''}`)
+      return response
+    },
+  })
+  const DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair('ES256'))
+  const answer = await client.clientCredentialsGrant(config, { scope: 'accounts' }, { DPoP })
+  assert.equal(answer.token_type, 'dpop')
+  const report = await client.tokenIntrospection(config, answer.access_token)
+  assert.equal(report.cnf.jkt, await DPoP.calculateThumbprint())
+  const bank = new URL(config.serverMetadata().token_endpoint.replace('/token', '/bank/accounts'))
+  for (let i = 0; i < 2; i++) {
+    const accounts = await client.fetchProtectedResource(config, answer.access_token, bank, 'GET', undefined, undefined, { DPoP })
+    assert.equal(accounts.status, 200)
+    assert.ok((await accounts.json()).Data.Account.length > 0)
+  }
+  assert.deepEqual(refusals, nonces ? ['400 nonce'] : [])
+  await assert.rejects(client.fetchProtectedResource(config, answer.access_token, bank, 'GET'))
+  if (answer.refresh_token) {
+    await assert.rejects(client.refreshTokenGrant(config, answer.refresh_token), (error) => error.status === 400)
+    const next = await client.refreshTokenGrant(config, answer.refresh_token, undefined, { DPoP })
+    assert.notEqual(next.access_token, answer.access_token)
+    await end(config, next.refresh_token)
+    await assert.rejects(client.fetchProtectedResource(config, next.access_token, bank, 'GET', undefined, undefined, { DPoP }))
+  } else {
+    await end(config, answer.access_token)
+  }
+  console.log(`ok  DPoP  ${id}${nonces ? ', with nonces' : ''}${answer.refresh_token ? ', refreshed' : ''}`)
+}
+
+// A refresh token: introspected, exchanged for less scope but not for more, and
+// revoked, with the access tokens of its session.
+async function refreshed(config) {
+  const first = await client.clientCredentialsGrant(config, { scope: 'accounts payments' })
+  const report = await client.tokenIntrospection(config, first.refresh_token, { token_type_hint: 'refresh_token' })
+  assert.equal(report.active, true)
+  const second = await client.refreshTokenGrant(config, first.refresh_token, { scope: 'accounts' })
+  assert.equal(second.scope, 'accounts')
+  assert.notEqual(second.refresh_token, first.refresh_token)
+  await assert.rejects(client.refreshTokenGrant(config, second.refresh_token, { scope: 'openid' }), (error) => error.error === 'invalid_scope')
+  await client.tokenRevocation(config, second.refresh_token, { token_type_hint: 'refresh_token' })
+  for (const dead of [second.refresh_token, second.access_token, first.access_token]) {
+    assert.deepEqual(await client.tokenIntrospection(config, dead), { active: false })
+  }
+  await assert.rejects(client.refreshTokenGrant(config, second.refresh_token), (error) => error.error === 'invalid_grant')
+  console.log(`ok  refresh  ${config.clientMetadata().client_id}`)
+}
+
 await byCertificate('tpp-tls')
 await byCertificate('tpp-san')
 await byCertificate('tpp-self-signed')
 await byKey('tpp-jwt', 'PS256')
 await byKey('tpp-jwt-es256', 'ES256')
 await bySecret('api-client', 'verysecret')
+await byProof('tpp-dpop', false)
+await byProof('nonce-dpop', true)
+await byProof('refresh-dpop', false)
+await refreshed(await client.discovery(new URL(issuer), 'refresh-tls', { use_mtls_endpoint_aliases: true }, client.TlsClientAuth(), { [client.customFetch]: fetchAs('tpp-tls') }))
+await refreshed(await client.discovery(new URL(issuer), 'basic-encoded', {}, client.ClientSecretBasic('a secret: 100% & +more'), { [client.customFetch]: fetchAs() }))
+await refreshed(await client.discovery(new URL(issuer), 'refresh-post', {}, client.ClientSecretPost('verysecret'), { [client.customFetch]: fetchAs() }))

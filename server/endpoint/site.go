@@ -133,6 +133,9 @@ func (s *Site) Publish(name string, value any) {
 // PublishOneOf adds values to a list of the discovery documents.
 func (s *Site) PublishOneOf(name string, values ...string) {
 	list, _ := s.metadata[name].([]string)
+	if list == nil {
+		list = []string{} // an empty list is [], not null
+	}
 	for _, value := range values {
 		if !slices.Contains(list, value) {
 			list = append(list, value)
@@ -150,6 +153,7 @@ func (s *Site) Finish() error {
 		return fmt.Errorf("issuer of realm %s: %w", s.Realm, err)
 	}
 	s.Publish("issuer", s.Issuer)
+	s.PublishOneOf("response_types_supported") // required, be there any or not (RFC 8414 section 2)
 	if len(s.aliases) > 0 {
 		s.Publish("mtls_endpoint_aliases", s.aliases)
 	}
