@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -148,14 +149,40 @@ func describe(keys []jose.JSONWebKey) string {
 	return strings.Join(all, "; ")
 }
 
-// Keys are the public keys a client has registered: its jwks, or its jwks_uri
-// through the cache of a [Fetcher]. They are safe for concurrent use.
+// Keys are the public keys of a client or of an issuer of software statements: a
+// key set, or one that is fetched through the cache of a [Fetcher]. They are safe
+// for concurrent use.
 type Keys struct {
 	set *keySet // jwks
 
 	remote  source // jwks_uri
 	where   string // it is, for error texts: made once
 	fetcher *Fetcher
+}
+
+// unfetched says that there are no keys because they could not be fetched.
+type unfetched struct{ error }
+
+func (e unfetched) Unwrap() error { return e.error }
+
+// InlineKeys are those of a JWK Set, held to the rules for registered ones.
+func InlineKeys(jwks []byte, allowTestKeys bool) (*Keys, error) {
+	set, err := parseJWKS(jwks, registered, allowTestKeys)
+	if err != nil {
+		return nil, err
+	}
+	if len(set.keys) == 0 {
+		return nil, errors.New("the key set has no keys")
+	}
+	return &Keys{set: set}, nil
+}
+
+// RemoteKeys are fetched from an https URL when they are needed.
+func RemoteKeys(fetcher *Fetcher, uri string, allowTestKeys bool) (*Keys, error) {
+	if err := webURI(uri); err != nil {
+		return nil, err
+	}
+	return remoteKeys(fetcher, uri, allowTestKeys), nil
 }
 
 func remoteKeys(fetcher *Fetcher, uri string, allowTestKeys bool) *Keys {
@@ -173,7 +200,7 @@ func (k *Keys) Find(ctx context.Context, kid, alg string) ([]jose.JSONWebKey, er
 	}
 	set, err := k.fetcher.cached(ctx, k.remote, false)
 	if err != nil {
-		return nil, err
+		return nil, unfetched{err}
 	}
 	found, err := set.find(kid, alg, k.where)
 	if err == nil {
