@@ -18,7 +18,8 @@ const module = "github.com/fapid/fapid/"
 var floors = map[string]int{
 	"oauth": 0, "store": 0, "mtls": 0, "testkeys": 0,
 	"certs": 1, "registration": 1, "mtls/doctor": 1,
-	"server/token": 2, "server/binding": 2, "server/clientauth": 2, "server/participant": 2,
+	"registration/faults": 2,
+	"server/token":        2, "server/binding": 2, "server/clientauth": 2, "server/participant": 2,
 	"server/endpoint": 3,
 	"server/flow":     4, "server/bank": 4, "server/admin": 4,
 	"server":            5,

@@ -255,9 +255,11 @@ func (r *ScopeRule) scopes(s *Statement) (scopes oauth.Scope, limited bool) {
 		return nil, false
 	}
 	for _, role := range s.Roles {
-		granted, _ := oauth.ParseScope(r.Roles[role.Role])
-		for _, scope := range granted {
-			if active(role.Status) && !scopes.Has(scope) {
+		if !active(role.Status) {
+			continue
+		}
+		for scope := range strings.FieldsSeq(r.Roles[role.Role]) {
+			if !scopes.Has(scope) {
 				scopes = append(scopes, scope)
 			}
 		}

@@ -238,13 +238,3 @@ func (p *part) id(s *signed, wanted bool) (string, error) {
 	}
 	return jti, nil
 }
-
-// compactText is a JSON string that needs no decoding, as every compact JWS is.
-func compactText(raw stdjson.RawMessage) (string, error) {
-	if n := len(raw); n >= 2 && raw[0] == '"' && strings.IndexByte(string(raw), '\\') < 0 {
-		return string(raw[1 : n-1]), nil
-	}
-	var text string
-	err := decodeString(raw, &text)
-	return text, err
-}

@@ -54,7 +54,7 @@ func (j *judgement) readStatement(context.Context) (err error) {
 	if !given {
 		return nil
 	}
-	if j.text, err = compactText(raw); err == nil {
+	if err = decodeString(raw, &j.text); err == nil {
 		j.statement, err = readSigned(j.text)
 	}
 	if err != nil {

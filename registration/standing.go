@@ -31,7 +31,7 @@ func (j *judgement) askDirectory(context.Context) error {
 			j.facts, known = j.issuer.Directory.Facts(software)
 		}
 		if !known || j.facts == nil {
-			return j.fail("certificate holder", "a certificate of software in the directory", j.Certificate.Subject().String(), "have the directory issue one for the software, or tell it of this one",
+			return j.fail("certificate holder", "a certificate of software in the directory", j.Certificate.SubjectText(), "have the directory issue one for the software, or tell it of this one",
 				oauth.InvalidClient("the directory knows no software with this client certificate"))
 		}
 		j.event.Pass("certificate holder", "software in the directory", j.facts.SoftwareID)
@@ -125,12 +125,12 @@ func (j *judgement) checkHolder(context.Context) error {
 	var expected []string
 	for _, holder := range j.rules.Holders {
 		if holder.is(j.Certificate.Subject().Values, j.facts) {
-			j.event.Pass("certificate holder", holder.of(j.facts), j.Certificate.Subject().String())
+			j.event.Pass("certificate holder", holder.of(j.facts), j.Certificate.SubjectText())
 			return nil
 		}
 		expected = append(expected, holder.of(j.facts))
 	}
-	return j.fail("certificate holder", strings.Join(expected, "; or "), j.Certificate.Subject().String(), "register over a connection with the certificate of the software that the statement is of",
+	return j.fail("certificate holder", strings.Join(expected, "; or "), j.Certificate.SubjectText(), "register over a connection with the certificate of the software that the statement is of",
 		oauth.UnapprovedSoftwareStatement("the client certificate is not one of the software that the statement is of"))
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/token"
 )
 
@@ -23,6 +24,7 @@ var choices = map[string]choice{
 	"policy":          {noun: "policy", words: sortedKeys(policies), elsewhere: "define it under policies", own: func(c *Config) []string { return sortedKeys(c.Policies) }},
 	"layout":          {noun: "layout", words: sortedKeys(layouts), elsewhere: "define it under layouts", own: func(c *Config) []string { return sortedKeys(c.Layouts) }},
 	"built-in layout": {noun: "built-in layout", words: sortedKeys(layouts)},
+	"rules":           {noun: "ecosystem", words: registration.Ecosystems()},
 	"level":           {noun: "log level", words: []string{"debug", "info", "warn", "error"}},
 	"audience":        {noun: "audience rule", words: []string{string(oauth.AudienceIssuer), string(oauth.AudienceEndpoints)}},
 	"token-alg":       {noun: "signing algorithm for tokens", words: token.Algs},

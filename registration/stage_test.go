@@ -1,4 +1,4 @@
-package drill_test
+package registration_test
 
 import (
 	"bytes"
@@ -23,12 +23,12 @@ import (
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
-	"github.com/fapid/fapid/registration/drill"
+	"github.com/fapid/fapid/registration/faults"
 	"github.com/fapid/fapid/store"
 	"github.com/fapid/fapid/testkeys"
 )
 
-// The participant of the drill, and others.
+// The participant of every scene, and others.
 const (
 	organisationID = "b961c4eb-509d-4edf-afeb-35642b38185d"
 	softwareID     = "25556d5a-b9dd-4e27-aa1a-cce732fe74de"
@@ -38,19 +38,19 @@ const (
 
 const issuerURL = "https://as.example"
 
-var keys = map[drill.Signer]drill.Key{
-	drill.Issuer:   {Kid: "issuer-1", Private: testkeys.RSA(1)},
-	drill.Software: {Kid: "software-1", Private: testkeys.RSA(2)},
-	drill.Stranger: {Kid: "issuer-1", Private: testkeys.RSA(3)},
+var keys = map[faults.Signer]faults.Key{
+	faults.Issuer:   {Kid: "issuer-1", Private: testkeys.RSA(1)},
+	faults.Software: {Kid: "software-1", Private: testkeys.RSA(2)},
+	faults.Stranger: {Kid: "issuer-1", Private: testkeys.RSA(3)},
 }
 
 // stage is a realm with a registrar, and a scene in it.
 type stage struct {
-	scene     drill.Scene
+	scene     faults.Scene
 	registrar *registration.Registrar
 	registry  *registration.Registry
 	records   *records
-	shown     map[drill.Certificate]*mtls.Presented
+	shown     map[faults.Certificate]*mtls.Presented
 	policy    *oauth.Policy
 }
 
@@ -72,7 +72,7 @@ func (r *records) Facts(id string) (*registration.Statement, bool) {
 }
 
 // keyServer publishes a key set as a keystore does.
-func keyServer(t testing.TB, key drill.Key) (uri string, fetch *registration.Fetcher) {
+func keyServer(t testing.TB, key faults.Key) (uri string, fetch *registration.Fetcher) {
 	t.Helper()
 	set := jwks(t, key)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -87,7 +87,7 @@ func keyServer(t testing.TB, key drill.Key) (uri string, fetch *registration.Fet
 	})
 }
 
-func jwks(t testing.TB, keys ...drill.Key) []byte {
+func jwks(t testing.TB, keys ...faults.Key) []byte {
 	t.Helper()
 	var set jose.JSONWebKeySet
 	for _, key := range keys {
@@ -104,12 +104,12 @@ func jwks(t testing.TB, keys ...drill.Key) []byte {
 // in the process.
 func newStage(t testing.TB, ecosystem *registration.Ecosystem, live bool) *stage {
 	t.Helper()
-	return newStageOn(t, ecosystem, live, keys[drill.Software])
+	return newStageOn(t, ecosystem, live, keys)
 }
 
-func newStageOn(t testing.TB, ecosystem *registration.Ecosystem, live bool, published drill.Key) *stage {
+func newStageOn(t testing.TB, ecosystem *registration.Ecosystem, live bool, keys map[faults.Signer]faults.Key) *stage {
 	t.Helper()
-	uri, fetch := keyServer(t, published)
+	uri, fetch := keyServer(t, keys[faults.Software])
 	dialect, ok := registration.FindDialect(ecosystem.Dialect)
 	if !ok {
 		t.Fatal(ecosystem.Dialect)
@@ -125,7 +125,7 @@ func newStageOn(t testing.TB, ecosystem *registration.Ecosystem, live bool, publ
 			facts.Roles = []registration.StatementRole{{Role: name, Domain: "Open Finance Brasil", Status: "Active"}}
 		}
 	}
-	s := &stage{shown: map[drill.Certificate]*mtls.Presented{}, scene: drill.Scene{
+	s := &stage{shown: map[faults.Certificate]*mtls.Presented{}, scene: faults.Scene{
 		Ecosystem: ecosystem, Software: facts, Keys: keys, Now: time.Now().Truncate(time.Second),
 		StatementIssuer: dialect.Issuer, Audience: issuerURL,
 	}}
@@ -133,8 +133,8 @@ func newStageOn(t testing.TB, ecosystem *registration.Ecosystem, live bool, publ
 		s.scene.StatementIssuer = "https://directory.example"
 	}
 	s.records = &records{facts: facts, certificates: map[string][2]string{}}
-	for _, certificate := range []drill.Certificate{drill.Own, drill.OtherSoftware} {
-		s.records.certificates[s.certificate(t, certificate).Thumbprint] = [2]string{organisationID, map[bool]string{true: softwareID, false: otherSoftware}[certificate == drill.Own]}
+	for _, certificate := range []faults.Certificate{faults.Own, faults.OtherSoftware} {
+		s.records.certificates[s.certificate(t, certificate).Thumbprint] = [2]string{organisationID, map[bool]string{true: softwareID, false: otherSoftware}[certificate == faults.Own]}
 	}
 	s.open(t, fetch, live)
 	return s
@@ -165,7 +165,7 @@ func (s *stage) open(t testing.TB, fetch *registration.Fetcher, live bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := registration.InlineKeys(jwks(t, keys[drill.Issuer]), true)
+	found, err := registration.InlineKeys(jwks(t, s.scene.Keys[faults.Issuer]), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,18 +183,18 @@ func (s *stage) open(t testing.TB, fetch *registration.Fetcher, live bool) {
 }
 
 // certificate is one that names its holder as the ecosystem's certificates do.
-func (s *stage) certificate(t testing.TB, of drill.Certificate) *mtls.Presented {
+func (s *stage) certificate(t testing.TB, of faults.Certificate) *mtls.Presented {
 	t.Helper()
 	if shown, made := s.shown[of]; made {
 		return shown
 	}
 	organisation, software, name := organisationID, softwareID, "Accounting"
 	switch of {
-	case drill.NoCertificate:
+	case faults.NoCertificate:
 		return nil
-	case drill.OtherSoftware:
+	case faults.OtherSoftware:
 		software, name = otherSoftware, "Another"
-	case drill.OtherOrganisation:
+	case faults.OtherOrganisation:
 		organisation, software, name = otherOrg, otherSoftware, "Another"
 	}
 	subject := []attribute{{"C", "GB"}, {"O", "Example TPP Ltd"}, {"OU", organisation}, {"CN", software}}
@@ -243,7 +243,7 @@ func presented(t testing.TB, subject ...attribute) *mtls.Presented {
 }
 
 // send judges an attempt and admits it.
-func (s *stage) send(t testing.TB, a drill.Attempt, replaces *registration.Client) (*registration.Client, *registration.Admission, *oauth.Event, error) {
+func (s *stage) send(t testing.TB, a faults.Attempt, replaces *registration.Client) (*registration.Client, *registration.Admission, *oauth.Event, error) {
 	t.Helper()
 	built, err := s.scene.Build(a)
 	if err != nil {
@@ -257,54 +257,4 @@ func (s *stage) send(t testing.TB, a drill.Attempt, replaces *registration.Clien
 	}
 	client, _, err := s.registry.Admit(context.Background(), admission, event)
 	return client, admission, event, err
-}
-
-// Every bad statement and request is refused with the error the table says, and the
-// check that failed is the one it says.
-func TestDrill(t *testing.T) {
-	for _, name := range registration.Ecosystems() {
-		ecosystem, _ := registration.FindEcosystem(name)
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			seen := map[string]bool{}
-			for _, c := range drill.Cases(ecosystem) {
-				if seen[c.Name] || c.About == "" {
-					t.Errorf("%s: twice, or without a word", c.Name)
-				}
-				seen[c.Name] = true
-				t.Run(c.Name, func(t *testing.T) { runCase(t, ecosystem, c) })
-			}
-		})
-	}
-}
-
-func runCase(t *testing.T, ecosystem *registration.Ecosystem, c drill.Case) {
-	s := newStage(t, ecosystem, ecosystem.Statement.From == registration.FromCertificate)
-	good, bad := s.scene.Try(c)
-	if bad.Directory != nil {
-		s = newStage(t, ecosystem, true)
-		bad.Directory(&s.records.facts)
-	}
-	var first *registration.Client
-	if bad.Second {
-		client, _, event, err := s.send(t, good, nil)
-		if err != nil {
-			t.Fatalf("the good one: %v\n%+v", err, event.Checks)
-		}
-		if bad.Update {
-			first = client
-		}
-	}
-	client, _, event, err := s.send(t, bad, first)
-	if err == nil {
-		t.Fatalf("accepted: %+v", client.Metadata)
-	}
-	refusal := oauth.AsError(err)
-	failed, _ := event.Failed()
-	if refusal.Code != c.Error || failed.Name != c.Check {
-		t.Errorf("%s, check %q\nwant %s, check %q\n%v\n%+v", refusal.Code, failed.Name, c.Error, c.Check, err, event.Checks)
-	}
-	if failed.Expected == "" || failed.Presented == "" || failed.Advice == "" || refusal.Description == "" {
-		t.Errorf("says too little: %+v, %q", failed, refusal.Description)
-	}
 }

@@ -1,8 +1,8 @@
-// Package drill holds bad software statements and bad registration requests: each
+// Package faults holds bad software statements and bad registration requests: each
 // is a good one with one thing wrong, and says with which error it is refused and
 // which check of the trace tells why. Testers trigger refusals with it on purpose;
 // the registrar's own tests run on the same table.
-package drill
+package faults
 
 import (
 	"crypto"
@@ -17,7 +17,7 @@ import (
 	"github.com/fapid/fapid/registration"
 )
 
-// Scene is where a drill takes place: a realm whose ecosystem this is, a participant
+// Scene is where it happens: a realm whose ecosystem this is, a participant
 // in it, and the keys of everybody.
 type Scene struct {
 	Ecosystem *registration.Ecosystem
@@ -220,7 +220,7 @@ func (s *Scene) Build(a Attempt) (Built, error) {
 	}
 	body, err := json.Marshal(request.Claims)
 	if err != nil {
-		return Built{}, fmt.Errorf("drill: %w", err)
+		return Built{}, fmt.Errorf("faults: %w", err)
 	}
 	return Built{a.MediaType, body}, nil
 }

@@ -1,4 +1,4 @@
-package drill_test
+package registration_test
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
-	"github.com/fapid/fapid/registration/drill"
+	"github.com/fapid/fapid/registration/faults"
 )
 
 func ecosystem(t testing.TB, name string) *registration.Ecosystem {
@@ -23,7 +23,7 @@ func ecosystem(t testing.TB, name string) *registration.Ecosystem {
 }
 
 // accept wants an attempt to be registered.
-func (s *stage) accept(t testing.TB, a drill.Attempt, replaces *registration.Client) (*registration.Client, *registration.Admission, *oauth.Event) {
+func (s *stage) accept(t testing.TB, a faults.Attempt, replaces *registration.Client) (*registration.Client, *registration.Admission, *oauth.Event) {
 	t.Helper()
 	client, admission, event, err := s.send(t, a, replaces)
 	if err != nil {
@@ -107,48 +107,50 @@ func TestGood(t *testing.T) {
 func TestLeniency(t *testing.T) {
 	for _, test := range []struct {
 		name, ecosystem string
-		change          func(*drill.Attempt)
+		change          func(*faults.Attempt)
 		want            func(*registration.Client) bool
 	}{
-		{"parameters of the media type", "uk", func(a *drill.Attempt) { a.MediaType = "application/jwt; charset=ISO-8859-1" }, nil},
-		{"parameters of JSON", "brazil", func(a *drill.Attempt) { a.MediaType = "application/json;charset=UTF-8" }, nil},
-		{"a line feed after the JWT", "cdr", func(a *drill.Attempt) { a.Request.Mangle = func(text string) string { return text + "\r\n" } }, nil},
-		{"no typ", "uk", func(a *drill.Attempt) { delete(a.Statement.Header, "typ"); delete(a.Request.Header, "typ") }, nil},
-		{"typ application/jwt", "uk", func(a *drill.Attempt) { a.Statement.Header["typ"] = "application/JWT" }, nil},
-		{"no kid", "brazil", func(a *drill.Attempt) { delete(a.Statement.Header, "kid") }, nil},
-		{"a status in small letters", "uk", func(a *drill.Attempt) { a.Statement.Claims["org_status"] = "active" }, nil},
-		{"a version that is a number", "uk", func(a *drill.Attempt) { a.Statement.Claims["software_version"] = json.Number("1.10") }, func(c *registration.Client) bool { return c.Metadata.SoftwareVersion == "1.10" }},
-		{"the older name of jwks_uri", "brazil", func(a *drill.Attempt) {
+		{"parameters of the media type", "uk", func(a *faults.Attempt) { a.MediaType = "application/jwt; charset=ISO-8859-1" }, nil},
+		{"parameters of JSON", "brazil", func(a *faults.Attempt) { a.MediaType = "application/json;charset=UTF-8" }, nil},
+		{"a line feed after the JWT", "cdr", func(a *faults.Attempt) { a.Request.Mangle = func(text string) string { return text + "\r\n" } }, nil},
+		{"no typ", "uk", func(a *faults.Attempt) { delete(a.Statement.Header, "typ"); delete(a.Request.Header, "typ") }, nil},
+		{"typ application/jwt", "uk", func(a *faults.Attempt) { a.Statement.Header["typ"] = "application/JWT" }, nil},
+		{"no kid", "brazil", func(a *faults.Attempt) { delete(a.Statement.Header, "kid") }, nil},
+		{"a status in small letters", "uk", func(a *faults.Attempt) { a.Statement.Claims["org_status"] = "active" }, nil},
+		{"a version that is a number", "uk", func(a *faults.Attempt) { a.Statement.Claims["software_version"] = json.Number("1.10") }, func(c *registration.Client) bool { return c.Metadata.SoftwareVersion == "1.10" }},
+		{"the older name of jwks_uri", "brazil", func(a *faults.Attempt) {
 			a.Statement.Claims["software_jwks_endpoint"] = a.Statement.Claims["software_jwks_uri"]
 			delete(a.Statement.Claims, "software_jwks_uri")
 		}, func(c *registration.Client) bool { return c.Metadata.JWKSURI != "" }},
-		{"aud of the endpoint", "uk", func(a *drill.Attempt) {
+		{"aud of the endpoint", "uk", func(a *faults.Attempt) {
 			a.Request.Claims["aud"] = []string{"https://elsewhere.example", issuerURL + "/reg"}
 		}, nil},
-		{"dates with fractions", "uk", func(a *drill.Attempt) { a.Request.Claims["iat"] = json.Number("1.5e9") }, nil},
-		{"scope as a list", "uk", func(a *drill.Attempt) { a.Request.Claims["scope"] = []string{"openid", "accounts"} }, func(c *registration.Client) bool { return c.Metadata.Scope == "openid accounts" }},
-		{"some of the scope", "brazil", func(a *drill.Attempt) { a.Request.Claims["scope"] = "consents openid" }, func(c *registration.Client) bool { return c.Metadata.Scope == "consents openid" }},
-		{"more scope than there is", "cdr", func(a *drill.Attempt) { a.Request.Claims["scope"] = "openid payments admin" }, func(c *registration.Client) bool { return c.Metadata.Scope == "openid" }},
-		{"the older name of the subject", "uk", func(a *drill.Attempt) {
+		{"dates with fractions", "uk", func(a *faults.Attempt) { a.Request.Claims["iat"] = json.Number("1.5e9") }, nil},
+		{"scope as a list", "uk", func(a *faults.Attempt) { a.Request.Claims["scope"] = []string{"openid", "accounts"} }, func(c *registration.Client) bool { return c.Metadata.Scope == "openid accounts" }},
+		{"some of the scope", "brazil", func(a *faults.Attempt) { a.Request.Claims["scope"] = "consents openid" }, func(c *registration.Client) bool { return c.Metadata.Scope == "consents openid" }},
+		{"more scope than there is", "cdr", func(a *faults.Attempt) { a.Request.Claims["scope"] = "openid payments admin" }, func(c *registration.Client) bool { return c.Metadata.Scope == "openid" }},
+		{"the older name of the subject", "uk", func(a *faults.Attempt) {
 			a.Request.Claims["token_endpoint_auth_method"], a.Request.Claims["tls_client_auth_dn"] = "tls_client_auth", "CN=x,C=GB"
 			delete(a.Request.Claims, "token_endpoint_auth_signing_alg")
 		}, func(c *registration.Client) bool { return c.Metadata.TLSClientAuthSubjectDN == "CN=x,C=GB" }},
-		{"what nobody knows", "cdr", func(a *drill.Attempt) { a.Request.Claims["flavour"], a.Request.Claims["client_id"] = "vanilla", "mine" }, func(c *registration.Client) bool { return c.ID != "mine" }},
-		{"a webhook elsewhere than in Brazil", "uk", func(a *drill.Attempt) { a.Request.Claims["webhook_uris"] = []string{"https://x.example"} }, func(c *registration.Client) bool { return c.Metadata.WebhookURIs == nil }},
-		{"the webhook of the statement", "brazil", func(a *drill.Attempt) { a.Request.Claims["webhook_uris"] = []string{"https://tpp.example/hook"} }, func(c *registration.Client) bool { return len(c.Metadata.WebhookURIs) == 1 }},
-		{"no webhook", "brazil", func(*drill.Attempt) {}, func(c *registration.Client) bool { return c.Metadata.WebhookURIs == nil }},
-		{"no redirect URIs", "uk", func(a *drill.Attempt) { delete(a.Request.Claims, "redirect_uris") }, func(c *registration.Client) bool { return len(c.Metadata.RedirectURIs) == 2 }},
-		{"what the statement says otherwise", "brazil", func(a *drill.Attempt) { a.Request.Claims["client_name"] = "Bank of England" }, func(c *registration.Client) bool { return c.Metadata.ClientName == "Accounting" }},
-		{"other redirect URIs than the statement", "rfc7591", func(a *drill.Attempt) { a.Request.Claims["redirect_uris"] = []string{"https://other.example/cb"} }, func(c *registration.Client) bool { return c.Metadata.RedirectURIs[0] == "https://tpp.example/cb" }},
-		{"what the statement does not say", "raidiam", func(a *drill.Attempt) { a.Request.Claims["policy_uri"] = "https://tpp.example/policy" }, func(c *registration.Client) bool { return c.Metadata.PolicyURI == "https://tpp.example/policy" }},
-		{"no method", "brazil", func(a *drill.Attempt) { delete(a.Request.Claims, "token_endpoint_auth_method") }, func(c *registration.Client) bool { return c.AuthMethod == oauth.AuthPrivateKeyJWT }},
-		{"nothing at all", "uae", func(a *drill.Attempt) { a.Body, a.MediaType = []byte{}, "" }, nil},
+		{"what nobody knows", "cdr", func(a *faults.Attempt) {
+			a.Request.Claims["flavour"], a.Request.Claims["client_id"] = "vanilla", "mine"
+		}, func(c *registration.Client) bool { return c.ID != "mine" }},
+		{"a webhook elsewhere than in Brazil", "uk", func(a *faults.Attempt) { a.Request.Claims["webhook_uris"] = []string{"https://x.example"} }, func(c *registration.Client) bool { return c.Metadata.WebhookURIs == nil }},
+		{"the webhook of the statement", "brazil", func(a *faults.Attempt) { a.Request.Claims["webhook_uris"] = []string{"https://tpp.example/hook"} }, func(c *registration.Client) bool { return len(c.Metadata.WebhookURIs) == 1 }},
+		{"no webhook", "brazil", func(*faults.Attempt) {}, func(c *registration.Client) bool { return c.Metadata.WebhookURIs == nil }},
+		{"no redirect URIs", "uk", func(a *faults.Attempt) { delete(a.Request.Claims, "redirect_uris") }, func(c *registration.Client) bool { return len(c.Metadata.RedirectURIs) == 2 }},
+		{"what the statement says otherwise", "brazil", func(a *faults.Attempt) { a.Request.Claims["client_name"] = "Bank of England" }, func(c *registration.Client) bool { return c.Metadata.ClientName == "Accounting" }},
+		{"other redirect URIs than the statement", "rfc7591", func(a *faults.Attempt) { a.Request.Claims["redirect_uris"] = []string{"https://other.example/cb"} }, func(c *registration.Client) bool { return c.Metadata.RedirectURIs[0] == "https://tpp.example/cb" }},
+		{"what the statement does not say", "raidiam", func(a *faults.Attempt) { a.Request.Claims["policy_uri"] = "https://tpp.example/policy" }, func(c *registration.Client) bool { return c.Metadata.PolicyURI == "https://tpp.example/policy" }},
+		{"no method", "brazil", func(a *faults.Attempt) { delete(a.Request.Claims, "token_endpoint_auth_method") }, func(c *registration.Client) bool { return c.AuthMethod == oauth.AuthPrivateKeyJWT }},
+		{"nothing at all", "uae", func(a *faults.Attempt) { a.Body, a.MediaType = []byte{}, "" }, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			e := ecosystem(t, test.ecosystem)
 			s := newStage(t, e, e.Statement.From == registration.FromCertificate)
-			_, attempt := s.scene.Try(drill.Case{Change: test.change})
+			_, attempt := s.scene.Try(faults.Case{Change: test.change})
 			client, _, _ := s.accept(t, attempt, nil)
 			if test.want != nil && !test.want(client) {
 				t.Errorf("registered %+v", client.Metadata)
@@ -231,7 +233,7 @@ func TestHolders(t *testing.T) {
 	for _, test := range []struct {
 		name, ecosystem string
 		subject         []attribute
-		change          func(*drill.Attempt)
+		change          func(*faults.Attempt)
 		good            bool
 	}{
 		{"OBWAC: the organisation as CN", "uk", []attribute{{"C", "GB"}, {"organizationIdentifier", "PSDGB-OB-1"}, {"CN", organisationID}}, nil, true},
@@ -254,12 +256,12 @@ func TestHolders(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, ecosystem(t, test.ecosystem), false)
-			s.shown[drill.Own] = presented(t, test.subject...)
+			s.shown[faults.Own] = presented(t, test.subject...)
 			change := test.change
 			if change == nil {
-				change = func(*drill.Attempt) {}
+				change = func(*faults.Attempt) {}
 			}
-			_, attempt := s.scene.Try(drill.Case{Change: change})
+			_, attempt := s.scene.Try(faults.Case{Change: change})
 			_, _, event, err := s.send(t, attempt, nil)
 			failed, _ := event.Failed()
 			if (err == nil) != test.good || !test.good && failed.Name != "certificate holder" {
@@ -270,8 +272,8 @@ func TestHolders(t *testing.T) {
 }
 
 // fca has an authority know the organisation.
-func fca(status string) func(*drill.Attempt) {
-	return func(a *drill.Attempt) {
+func fca(status string) func(*faults.Attempt) {
+	return func(a *faults.Attempt) {
 		a.Statement.Claims["organisation_competent_authority_claims"] = map[string]any{
 			"authority_id": "FCAGBR", "registration_id": "123456", "status": status,
 			"authorisations": []any{map[string]any{"member_state": "GB", "roles": []string{"AISP"}}},
@@ -294,8 +296,8 @@ func TestHolderOnRecord(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, ecosystem(t, "cdr"), true)
-			s.shown[drill.Own] = presented(t, attribute{"OU", organisationID}, attribute{"CN", softwareID})
-			s.records.certificates[s.shown[drill.Own].Thumbprint] = holder.record
+			s.shown[faults.Own] = presented(t, attribute{"OU", organisationID}, attribute{"CN", softwareID})
+			s.records.certificates[s.shown[faults.Own].Thumbprint] = holder.record
 			_, _, event, err := s.send(t, s.scene.Good(), nil)
 			if (err == nil) != holder.good {
 				t.Errorf("%v\n%+v", err, event.Checks)
@@ -327,7 +329,7 @@ func TestWithoutStatement(t *testing.T) {
 	attempt := s.scene.Good()
 	attempt.Statement = nil
 	attempt.Request.Claims["software_id"], attempt.Request.Claims["scope"] = softwareID, "accounts"
-	attempt.Request.Claims["jwks"] = json.RawMessage(jwks(t, keys[drill.Software]))
+	attempt.Request.Claims["jwks"] = json.RawMessage(jwks(t, keys[faults.Software]))
 	client, admission, _ := s.accept(t, attempt, nil)
 	if m := client.Metadata; m.SoftwareStatementIssuer != "" || m.Ecosystem != "rfc7591" || m.Scope != "accounts" || admission.Statement != nil || admission.StatementText != "" {
 		t.Errorf("registered %+v", m)
@@ -363,5 +365,72 @@ func TestUpdateWithSecret(t *testing.T) {
 	}
 	if client, _ := s.registry.Get("secret"); !client.CheckSecret("verysecret") {
 		t.Error("the secret is lost")
+	}
+}
+
+// otherJWTs are those that go back and forth between clients and this server.
+func otherJWTs(now int64) map[string]faults.JWT {
+	return map[string]faults.JWT{
+		"client assertion":       {Header: map[string]any{"typ": "JWT"}, Claims: map[string]any{"iss": softwareID, "sub": softwareID, "aud": issuerURL, "jti": "1", "iat": now, "exp": now + 60}},
+		"typed client assertion": {Header: map[string]any{"typ": "client-authentication+jwt"}, Claims: map[string]any{"iss": softwareID, "sub": softwareID, "aud": issuerURL, "jti": "1", "iat": now, "exp": now + 60}},
+		"access token":           {Header: map[string]any{"typ": "at+jwt"}, Claims: map[string]any{"iss": issuerURL, "sub": softwareID, "aud": issuerURL, "client_id": softwareID, "jti": "1", "iat": now, "exp": now + 60, "scope": "openid"}},
+		"ID token":               {Header: map[string]any{"typ": "JWT"}, Claims: map[string]any{"iss": issuerURL, "sub": "user", "aud": softwareID, "iat": now, "exp": now + 60, "nonce": "1"}},
+		"request object":         {Header: map[string]any{"typ": "oauth-authz-req+jwt"}, Claims: map[string]any{"iss": softwareID, "aud": issuerURL, "client_id": softwareID, "response_type": "code", "iat": now, "exp": now + 60, "jti": "1"}},
+		"untyped request object": {Header: map[string]any{}, Claims: map[string]any{"iss": softwareID, "aud": issuerURL, "client_id": softwareID, "response_type": "code", "iat": now, "exp": now + 60, "jti": "1", "redirect_uri": "https://tpp.example/cb", "scope": "openid"}},
+		"DPoP proof":             {Header: map[string]any{"typ": "dpop+jwt", "jwk": map[string]any{}}, Claims: map[string]any{"htm": "POST", "htu": issuerURL + "/reg", "iat": now, "jti": "1"}},
+		"introspection answer":   {Header: map[string]any{"typ": "token-introspection+jwt"}, Claims: map[string]any{"iss": issuerURL, "aud": softwareID, "iat": now, "token_introspection": map[string]any{"active": true}}},
+	}
+}
+
+// J7: no other JWT is a software statement or a registration request, though the
+// keys of those had signed it.
+func TestOtherJWTsAreNoStatements(t *testing.T) {
+	for _, name := range []string{"rfc7591", "uk", "brazil", "cdr", "raidiam"} {
+		s := newStage(t, ecosystem(t, name), false)
+		for kind, other := range otherJWTs(s.scene.Now.Unix()) {
+			for _, iss := range []any{other.Claims["iss"], s.scene.StatementIssuer} {
+				attempt := s.scene.Good()
+				jwt := other
+				jwt.Header, jwt.Claims, jwt.By = maps.Clone(attempt.Statement.Header), maps.Clone(other.Claims), faults.Issuer
+				delete(jwt.Header, "typ")
+				maps.Copy(jwt.Header, other.Header)
+				jwt.Claims["iss"] = iss
+				attempt.Statement = &jwt
+				_, _, _, err := s.send(t, attempt, nil)
+				if code := oauth.AsError(err).Code; err == nil || code != oauth.CodeInvalidStatement && code != oauth.CodeUnapprovedStatement {
+					t.Errorf("%s: %s with iss %v is a statement: %v", name, kind, iss, err)
+				}
+			}
+			if !s.scene.Ecosystem.Signs() {
+				continue
+			}
+			attempt := s.scene.Good()
+			header := maps.Clone(attempt.Request.Header)
+			delete(header, "typ")
+			maps.Copy(header, other.Header)
+			attempt.Request = faults.JWT{Header: header, Claims: maps.Clone(other.Claims), By: faults.Software}
+			for _, with := range []*faults.JWT{nil, attempt.Statement} { // the worst case is that it brings one along
+				attempt.Statement = with
+				_, _, _, err := s.send(t, attempt, nil)
+				if code := oauth.AsError(err).Code; err == nil || oauth.AsError(err).Status != 400 {
+					t.Errorf("%s: %s is a registration request: %s %v", name, kind, code, err)
+				}
+			}
+		}
+		// Nor is a statement a request, nor a request a statement.
+		attempt := s.scene.Good()
+		if s.scene.Ecosystem.Signs() {
+			both := attempt
+			statement := *attempt.Statement
+			both.Request, both.Statement = statement, nil
+			if _, _, _, err := s.send(t, both, nil); err == nil {
+				t.Errorf("%s: a statement is a request", name)
+			}
+			request := attempt.Request
+			attempt.Statement = &request
+			if _, _, _, err := s.send(t, attempt, nil); err == nil {
+				t.Errorf("%s: a request is a statement", name)
+			}
+		}
 	}
 }

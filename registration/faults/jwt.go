@@ -1,4 +1,4 @@
-package drill
+package faults
 
 import (
 	"crypto"
@@ -50,21 +50,21 @@ func alg(key crypto.Signer) string {
 func (j *JWT) compact(s *Scene) (string, error) {
 	payload, err := json.Marshal(j.Claims)
 	if err != nil {
-		return "", fmt.Errorf("drill: claims: %w", err)
+		return "", fmt.Errorf("faults: claims: %w", err)
 	}
 	if j.Twice != "" {
 		payload = append(payload[:len(payload)-1], `,"`+j.Twice+`":"another"}`...)
 	}
 	header, err := json.Marshal(j.Header)
 	if err != nil {
-		return "", fmt.Errorf("drill: header: %w", err)
+		return "", fmt.Errorf("faults: header: %w", err)
 	}
 	encoding := base64.RawURLEncoding
 	input := encoding.EncodeToString(header) + "." + encoding.EncodeToString(payload)
 	name, _ := j.Header["alg"].(string)
 	signature, err := sign(name, s.Keys[j.By].Private, []byte(input))
 	if err != nil {
-		return "", fmt.Errorf("drill: sign with %s: %w", name, err)
+		return "", fmt.Errorf("faults: sign with %s: %w", name, err)
 	}
 	text := input + "." + encoding.EncodeToString(signature)
 	if j.Mangle != nil {

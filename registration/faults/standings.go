@@ -1,4 +1,4 @@
-package drill
+package faults
 
 import (
 	"github.com/fapid/fapid/oauth"

@@ -1,4 +1,4 @@
-package drill_test
+package registration_test
 
 import (
 	"context"
@@ -8,12 +8,12 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
-	"github.com/fapid/fapid/registration/drill"
+	"github.com/fapid/fapid/registration/faults"
 )
 
 // race has many send the same attempts at once and counts those that win. The
 // others' refusals are of the code.
-func race(t *testing.T, s *stage, attempt func() drill.Attempt, code string) (won int) {
+func race(t *testing.T, s *stage, attempt func() faults.Attempt, code string) (won int) {
 	t.Helper()
 	const racers = 16
 	var running sync.WaitGroup
@@ -23,7 +23,7 @@ func race(t *testing.T, s *stage, attempt func() drill.Attempt, code string) (wo
 		if err != nil {
 			t.Fatal(err)
 		}
-		admissions[i], err = s.registrar.Judge(t.Context(), registration.Proposal{MediaType: built.MediaType, Body: built.Body, Certificate: s.certificate(t, drill.Own)}, &events[i])
+		admissions[i], err = s.registrar.Judge(t.Context(), registration.Proposal{MediaType: built.MediaType, Body: built.Body, Certificate: s.certificate(t, faults.Own)}, &events[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestOneWins(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, ecosystem(t, test.ecosystem), false)
 			first := s.scene.Good()
-			won := race(t, s, func() drill.Attempt {
+			won := race(t, s, func() faults.Attempt {
 				if test.same {
 					return first
 				}
@@ -81,7 +81,7 @@ func TestOneWins(t *testing.T) {
 func TestRefusalSpendsNothing(t *testing.T) {
 	s := newStage(t, ecosystem(t, "cdr"), false)
 	good := s.scene.Good()
-	_, bad := s.scene.Try(drill.Case{Change: func(a *drill.Attempt) {
+	_, bad := s.scene.Try(faults.Case{Change: func(a *faults.Attempt) {
 		*a = good
 		a.Request.Claims = map[string]any{}
 		for name, value := range good.Request.Claims {
@@ -168,7 +168,7 @@ func TestStoreDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	event := &oauth.Event{}
-	proposal := registration.Proposal{MediaType: built.MediaType, Body: built.Body, Certificate: s.certificate(t, drill.Own)}
+	proposal := registration.Proposal{MediaType: built.MediaType, Body: built.Body, Certificate: s.certificate(t, faults.Own)}
 	admission, err := s.registrar.Judge(t.Context(), proposal, event)
 	if err != nil {
 		t.Fatal(err)
