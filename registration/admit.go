@@ -44,6 +44,9 @@ func (r *Registry) Admit(ctx context.Context, a *Admission, event *oauth.Event) 
 	if err != nil {
 		return nil, false, err
 	}
+	if a.replaces == nil && replaces != nil { // an update has been judged so already
+		a.Ecosystem.keepOperators(&replaces.Metadata, &m)
+	}
 	r.rules.withDefaults(&m)
 	if m.JWKS, err = compact(m.JWKS); err != nil {
 		return nil, false, err
@@ -107,7 +110,7 @@ func (r *Registry) succeed(m *Metadata, replaces *Client, event *oauth.Event) (k
 	case current != replaces: // what was judged is not what is there any more
 		return nil, oauth.TemporarilyUnavailable().Because("client %s was changed meanwhile", replaces.ID)
 	}
-	m.ClientID, m.ClientIDIssuedAt, m.Policy = replaces.ID, replaces.Metadata.ClientIDIssuedAt, replaces.Metadata.Policy
+	m.ClientID, m.ClientIDIssuedAt = replaces.ID, replaces.Metadata.ClientIDIssuedAt
 	return replaces.secret, nil
 }
 

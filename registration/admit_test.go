@@ -140,9 +140,14 @@ func TestUpdateOfWhatHasChanged(t *testing.T) {
 func TestReplaced(t *testing.T) {
 	s := newStage(t, ecosystem(t, "uae"), true)
 	client, _, _ := s.accept(t, s.scene.Good(), nil)
+	operated := client.Metadata
+	operated.AccessTokenExpiration = 30
+	if _, _, err := s.registry.Put(t.Context(), operated); err != nil {
+		t.Fatal(err)
+	}
 	s.records.facts.RedirectURIs = []string{"https://tpp.example/new"}
 	again, _, _ := s.accept(t, s.scene.Good(), nil)
-	if again.ID != client.ID || again.Metadata.RedirectURIs[0] != "https://tpp.example/new" || len(s.registry.List("", 10)) != 1 {
+	if again.ID != client.ID || again.Metadata.RedirectURIs[0] != "https://tpp.example/new" || again.Metadata.AccessTokenExpiration != 30 || len(s.registry.List("", 10)) != 1 {
 		t.Errorf("registered %+v", again.Metadata)
 	}
 	// A client that happens to have the id is nobody's to replace.

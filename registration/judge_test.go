@@ -337,9 +337,10 @@ func TestWithoutStatement(t *testing.T) {
 	if text, err := s.registry.Statement(t.Context(), client.ID); text != "" || err != nil {
 		t.Errorf("statement %q, %v", text, err)
 	}
-	// It may have somebody vouch for it later.
+	// It may have somebody vouch for it later, under the profile of his software.
+	s.issuer.Policy = "narrow"
 	vouched, _, _ := s.accept(t, s.scene.Good(), client)
-	if vouched.ID != client.ID || vouched.Metadata.SoftwareStatementIssuer != "trusted" {
+	if vouched.ID != client.ID || vouched.Metadata.SoftwareStatementIssuer != "trusted" || vouched.Policy.Name != "narrow" {
 		t.Errorf("updated to %+v", vouched.Metadata)
 	}
 }

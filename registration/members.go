@@ -79,12 +79,12 @@ func (j *judgement) takeMembers(context.Context) error {
 		case slices.Contains(given, name):
 		case !known && otherCase(name) != "":
 			near := otherCase(name)
-			return j.refuseMember(name, near, quote(name), "write it as "+near, "is not a member; %s is", near)
-		case !known || slices.Contains(ofSome, name) && !j.settable(name):
+			return j.refuseMember(near, near, quote(name), "write it as "+near, "is sent as %s", quote(name))
+		case !known || slices.Contains(ofSome, name) && !j.rules.settable(name):
 			ignored = append(ignored, clip(name))
 		case name == "jwks" && !j.rules.InlineKeys:
 			return j.refuseMember(name, "no keys by value", "jwks", "publish the keys in the directory", "is not accepted; the keys are where the software statement says")
-		case !j.settable(name):
+		case !j.rules.settable(name):
 			if err := j.checkOperators(name, j.members[name]); err != nil {
 				return err
 			}
@@ -101,9 +101,9 @@ func (j *judgement) takeMembers(context.Context) error {
 }
 
 // settable reports whether the software decides about a known member.
-func (j *judgement) settable(name string) bool {
+func (e *Ecosystem) settable(name string) bool {
 	return slices.Contains(registrable, name) ||
-		slices.ContainsFunc(j.rules.Members, func(rule MemberRule) bool { return rule.Member == name })
+		slices.ContainsFunc(e.Members, func(rule MemberRule) bool { return rule.Member == name })
 }
 
 // refuseMember refuses the registration for one of its members.
@@ -176,12 +176,13 @@ func (j *judgement) checkOperators(name string, raw stdjson.RawMessage) error {
 	return j.refuseMember(name, "none", "one", "leave it out: the operator sets it", "cannot be set by registering")
 }
 
-// keepOperators carries over what the operator has set for the client.
-func (j *judgement) keepOperators() {
-	before, after := reflect.ValueOf(&j.Replaces.Metadata).Elem(), reflect.ValueOf(&j.metadata).Elem()
+// keepOperators carries over what the operator, or the registry, has set for the
+// client.
+func (e *Ecosystem) keepOperators(before, after *Metadata) {
+	from, to := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()
 	for name, field := range memberFields {
-		if !j.settable(name) {
-			after.Field(field).Set(before.Field(field))
+		if !e.settable(name) {
+			to.Field(field).Set(from.Field(field))
 		}
 	}
 }

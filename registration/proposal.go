@@ -68,6 +68,10 @@ func (j *judgement) readStatement(context.Context) (err error) {
 // iss, and those of the realm for a request without one.
 func (j *judgement) chooseRules(context.Context) error {
 	j.rules = j.config.Ecosystem
+	if j.members == nil && j.asked == nil {
+		return j.fail("registration request", "a JSON object with each member once", "nothing", "send one JSON object (RFC 7591 section 3.1)",
+			oauth.InvalidClientMetadata("the registration request is empty"))
+	}
 	if j.statement == nil {
 		j.issuer = j.asked
 		vouched := j.Replaces != nil && j.Replaces.Metadata.SoftwareStatementIssuer != ""
@@ -105,7 +109,7 @@ func (r *Registrar) trusted() []string {
 // checkMedia holds the form of the request against the ecosystem.
 func (j *judgement) checkMedia() error {
 	media, wanted := j.media(), j.rules.Request.MediaTypes
-	if slices.Contains(wanted, media) || media == "" && j.rules.Statement.From == FromCertificate {
+	if j.members == nil || slices.Contains(wanted, media) {
 		return nil
 	}
 	advice := "send the metadata as a JSON object"

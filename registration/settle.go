@@ -22,7 +22,7 @@ var vouched = map[string]fact{
 // applyStatement has the statement say its part.
 func (j *judgement) applyStatement(context.Context) error {
 	if j.Replaces != nil {
-		j.keepOperators()
+		j.rules.keepOperators(&j.Replaces.Metadata, &j.metadata)
 	}
 	if j.facts == nil {
 		return nil
@@ -121,16 +121,16 @@ func (j *judgement) applyDefaults(context.Context) error {
 			}
 		}
 	}
+	vouchedBefore := false
 	switch {
 	case j.Replaces != nil:
-		m.ClientID = j.Replaces.ID
-		return nil
+		m.ClientID, vouchedBefore = j.Replaces.ID, j.Replaces.Metadata.SoftwareStatementIssuer != ""
 	case j.rules.OwnClientID:
 		m.ClientID = j.facts.ClientID
 	default:
 		m.ClientID = newClientID()
 	}
-	if j.issuer != nil {
+	if j.issuer != nil && j.issuer.Policy != "" && !vouchedBefore {
 		m.Policy = j.issuer.Policy
 	}
 	return nil

@@ -52,6 +52,7 @@ type stage struct {
 	records   *records
 	shown     map[faults.Certificate]*mtls.Presented
 	policy    *oauth.Policy
+	issuer    *registration.TrustedIssuer
 }
 
 // records are a directory in this process.
@@ -157,10 +158,17 @@ func (s *stage) open(t testing.TB, fetch *registration.Fetcher, live bool) {
 		Name: "fapi", AuthMethods: []string{oauth.AuthTLS, oauth.AuthPrivateKeyJWT}, AssertionAlgs: []string{"PS256", "ES256"},
 		TokenAlgs: []string{"PS256"}, AccessTokenLifetime: time.Minute, MaxAccessTokenLifetime: time.Minute, SenderConstrained: true,
 	}
+	narrow := *s.policy
+	narrow.Name = "narrow"
 	grants := func(grant string) bool { return grant == "client_credentials" }
 	s.registry, err = registration.Open(t.Context(), registration.Config{
 		Realm: "default", Store: disk, Sealer: sealer, DefaultPolicy: "fapi", Scopes: scopes, Grants: grants, Fetch: fetch, Now: now, AllowTestKeys: true,
-		Policies: func(name string) (*oauth.Policy, bool) { return s.policy, name == "fapi" },
+		Policies: func(name string) (*oauth.Policy, bool) {
+			if name == "narrow" {
+				return &narrow, true
+			}
+			return s.policy, name == "fapi"
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -169,13 +177,13 @@ func (s *stage) open(t testing.TB, fetch *registration.Fetcher, live bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	issuer := &registration.TrustedIssuer{Name: "trusted", Issuer: s.scene.StatementIssuer, Ecosystem: s.scene.Ecosystem, Keys: found.Find}
+	s.issuer = &registration.TrustedIssuer{Name: "trusted", Issuer: s.scene.StatementIssuer, Ecosystem: s.scene.Ecosystem, Keys: found.Find}
 	if live {
-		issuer.Directory = s.records
+		s.issuer.Directory = s.records
 	}
 	s.registrar, err = registration.NewRegistrar(registration.RegistrarConfig{
 		Realm: "default", Issuer: issuerURL, Addresses: []string{issuerURL + "/reg"}, Ecosystem: s.scene.Ecosystem,
-		Issuers: []*registration.TrustedIssuer{issuer}, Scopes: scopes[:5], Grants: grants, Fetch: fetch, Now: now, AllowTestKeys: true,
+		Issuers: []*registration.TrustedIssuer{s.issuer}, Scopes: scopes[:5], Grants: grants, Fetch: fetch, Now: now, AllowTestKeys: true,
 	})
 	if err != nil {
 		t.Fatal(err)

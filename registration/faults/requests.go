@@ -50,6 +50,10 @@ var bodies = []row{
 		body(`{"redirect_uris": [`),
 	}},
 	{plain, Case{
+		"body-empty", "no body", metadata, "registration request", "RFC 7591 section 3.1",
+		body(""),
+	}},
+	{plain, Case{
 		"body-array", "an array", metadata, "registration request", "RFC 7591 section 3.1",
 		body(`[]`),
 	}},
@@ -87,7 +91,7 @@ func many() []string {
 // members are registrations that want what they may not have.
 var members = []row{
 	{stated, Case{
-		"member-in-other-case", "Scope instead of scope", metadata, "Scope", "RFC 7591 section 2",
+		"member-in-other-case", "Scope instead of scope", metadata, "scope", "RFC 7591 section 2",
 		ask("Scope", "openid"),
 	}},
 	{stated, Case{
