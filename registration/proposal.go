@@ -147,7 +147,7 @@ func (j *judgement) verifyStatement(ctx context.Context) (err error) {
 	single := j.issuer.SingleUse || j.rules.Statement.SingleUse
 	id, err := p.id(j.statement, single || j.rules.Statement.ID)
 	if err == nil && single {
-		j.spend("software-statement", p, dates.end(rule), j.issuer.Name, id)
+		j.spend("software-statement-jti", p, dates.end(rule), j.issuer.Name, id)
 	}
 	return err
 }
@@ -183,7 +183,7 @@ func (j *judgement) verifyRequest(ctx context.Context) error {
 	}
 	id, err := p.id(j.request, true)
 	if err == nil {
-		j.spend("registration-request", p, dates.end(rule), j.issuer.Name, j.facts.SoftwareID, id)
+		j.spend("registration-request-jti", p, dates.end(rule), j.issuer.Name, j.facts.SoftwareID, id)
 	}
 	return err
 }
