@@ -1,6 +1,7 @@
 package registration_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/fapid/fapid/oauth"
@@ -52,6 +53,14 @@ func runCase(t *testing.T, ecosystem *registration.Ecosystem, c faults.Case) {
 	failed, _ := event.Failed()
 	if refusal.Code != c.Error || failed.Name != c.Check {
 		t.Errorf("%s, check %q\nwant %s, check %q\n%v\n%+v", refusal.Code, failed.Name, c.Error, c.Check, err, event.Checks)
+	}
+	for name, text := range map[string]string{
+		"statement-exp-milliseconds": "looks like milliseconds", "statement-iat-milliseconds": "looks like milliseconds",
+		"statement-encrypted": "JWE", "body-huge": "longer than 65536 bytes",
+	} {
+		if c.Name == name && !strings.Contains(refusal.Description, text) {
+			t.Errorf("does not say what happened: %q", refusal.Description)
+		}
 	}
 	if failed.Expected == "" || failed.Presented == "" || failed.Advice == "" || refusal.Description == "" {
 		t.Errorf("says too little: %+v, %q", failed, refusal.Description)

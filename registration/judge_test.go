@@ -159,6 +159,17 @@ func TestLeniency(t *testing.T) {
 	}
 }
 
+// The CDR wants the issuer as aud, where the UK takes the endpoint, too.
+func TestAudienceOfTheCDR(t *testing.T) {
+	s := newStage(t, ecosystem(t, "cdr"), false)
+	attempt := s.scene.Good()
+	attempt.Request.Claims["aud"] = issuerURL + "/reg"
+	_, _, event, err := s.send(t, attempt, nil)
+	if failed, _ := event.Failed(); oauth.AsError(err).Code != oauth.CodeInvalidClientMetadata || failed.Name != "registration request aud" {
+		t.Errorf("%v, %+v", err, failed)
+	}
+}
+
 // A statement is good to the last second of its age.
 func TestStatementAge(t *testing.T) {
 	for _, test := range []struct {
@@ -249,6 +260,7 @@ func TestHolders(t *testing.T) {
 		{"Brazil, no prefix", "brazil", []attribute{{"organizationIdentifier", organisationID}, {"UID", softwareID}}, nil, false},
 		{"Brazil, the software alone", "brazil", []attribute{{"UID", softwareID}}, nil, false},
 		{"Brazil, the organisation alone", "brazil", []attribute{{"organizationIdentifier", "OFBBR-" + organisationID}}, nil, false},
+		{"Brazil, an organisation without id", "brazil", []attribute{{"organizationIdentifier", "OFBBR-"}, {"UID", softwareID}}, func(a *faults.Attempt) { delete(a.Statement.Claims, "org_id") }, false},
 		{"CDR by ids", "cdr", []attribute{{"OU", organisationID}, {"CN", softwareID}}, nil, true},
 		{"CDR, another brand", "cdr", []attribute{{"O", "Another"}, {"CN", "Accounting"}}, nil, false},
 		{"no subject", "raidiam", nil, nil, false},

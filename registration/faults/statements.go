@@ -212,6 +212,13 @@ var dates = []row{
 		},
 	}},
 	{stated, Case{
+		"statement-exp-milliseconds", "exp in milliseconds", invalid, "software statement exp", "RFC 7519 section 2",
+		func(a *Attempt) {
+			now, _ := a.Statement.Claims["iat"].(int64)
+			a.Statement.Claims["exp"] = (now + 60) * 1000
+		},
+	}},
+	{stated, Case{
 		"statement-iat-text", "iat as a string", invalid, "software statement claims", "RFC 7519 section 2",
 		say("iat", "1700000000"),
 	}},
