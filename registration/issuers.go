@@ -2,6 +2,7 @@ package registration
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -46,6 +47,20 @@ type Directory interface {
 	Holder(thumbprint string) (organisation, software string, known bool)
 	// Facts are what it says of software now, whatever its status.
 	Facts(software string) (*Statement, bool)
+}
+
+// DirectoryIssuers are the directory of this process as an issuer by the rules of
+// each ecosystem: it writes statements in every dialect. Where the directories of an
+// ecosystem have no name of their own, the URL is its iss.
+func DirectoryIssuers(url string, keys FindKeys, directory Directory) []*TrustedIssuer {
+	issuers := make([]*TrustedIssuer, len(ecosystems))
+	for i := range ecosystems {
+		issuers[i] = &TrustedIssuer{
+			Name: DirectoryIssuer, Issuer: cmp.Or(ecosystems[i].dialect().Issuer, url),
+			Ecosystem: &ecosystems[i], Keys: keys, Directory: directory,
+		}
+	}
+	return issuers
 }
 
 // LiveKeys finds keys in a JWK Set that this process publishes; it is parsed again

@@ -237,6 +237,9 @@ func TestSoftwareIsKnownAgain(t *testing.T) {
 	if err := registry.Delete(t.Context(), "two"); err != nil {
 		t.Fatal(err)
 	}
+	if left, err := registry.statements.Has(t.Context(), "two"); left || err != nil {
+		t.Errorf("the statement of a deleted client is there: %v", err)
+	}
 	if len(registry.bySoftware) != 2 || len(registry.reserved) != 0 {
 		t.Errorf("%v, reserved %v", registry.bySoftware, registry.reserved)
 	}

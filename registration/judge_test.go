@@ -335,6 +335,28 @@ func TestDirectoryOfTheProcess(t *testing.T) {
 	}
 }
 
+// The directory of the process vouches by the rules of every ecosystem, with the keys
+// that it publishes now.
+func TestDirectoryIssuers(t *testing.T) {
+	for _, name := range registration.Ecosystems() {
+		s := newStage(t, ecosystem(t, name), true)
+		published := registration.LiveKeys(func() []byte { return jwks(t, keys[faults.Issuer]) }, true)
+		registrar, err := registration.NewRegistrar(registration.RegistrarConfig{
+			Realm: "default", Issuer: issuerURL, Ecosystem: s.scene.Ecosystem, Scopes: oauth.Scope{"openid", "accounts"},
+			Issuers: registration.DirectoryIssuers("https://directory.example", published, s.records),
+			Grants:  func(string) bool { return true }, Fetch: s.fetch, Now: func() time.Time { return s.scene.Now }, AllowTestKeys: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.registrar = registrar
+		_, admission, _, err := s.send(t, s.scene.Good(), nil)
+		if admission == nil || admission.Metadata.SoftwareStatementIssuer != registration.DirectoryIssuer || admission.Ecosystem.Name != name {
+			t.Errorf("%s: %v, %+v", name, err, admission)
+		}
+	}
+}
+
 // A request without a statement, where the realm takes such.
 func TestWithoutStatement(t *testing.T) {
 	s := newStage(t, ecosystem(t, "rfc7591"), false)

@@ -53,6 +53,7 @@ type stage struct {
 	shown     map[faults.Certificate]*mtls.Presented
 	policy    *oauth.Policy
 	issuer    *registration.TrustedIssuer
+	fetch     *registration.Fetcher
 }
 
 // records are a directory in this process.
@@ -137,11 +138,12 @@ func newStageOn(t testing.TB, ecosystem *registration.Ecosystem, live bool, keys
 	for _, certificate := range []faults.Certificate{faults.Own, faults.OtherSoftware} {
 		s.records.certificates[s.certificate(t, certificate).Thumbprint] = [2]string{organisationID, map[bool]string{true: softwareID, false: otherSoftware}[certificate == faults.Own]}
 	}
-	s.open(t, fetch, live)
+	s.fetch = fetch
+	s.open(t, live)
 	return s
 }
 
-func (s *stage) open(t testing.TB, fetch *registration.Fetcher, live bool) {
+func (s *stage) open(t testing.TB, live bool) {
 	t.Helper()
 	disk, err := store.Open(filepath.Join(t.TempDir(), "fapid.db"), store.Options{})
 	if err != nil {
@@ -162,7 +164,7 @@ func (s *stage) open(t testing.TB, fetch *registration.Fetcher, live bool) {
 	narrow.Name = "narrow"
 	grants := func(grant string) bool { return grant == "client_credentials" }
 	s.registry, err = registration.Open(t.Context(), registration.Config{
-		Realm: "default", Store: disk, Sealer: sealer, DefaultPolicy: "fapi", Scopes: scopes, Grants: grants, Fetch: fetch, Now: now, AllowTestKeys: true,
+		Realm: "default", Store: disk, Sealer: sealer, DefaultPolicy: "fapi", Scopes: scopes, Grants: grants, Fetch: s.fetch, Now: now, AllowTestKeys: true,
 		Policies: func(name string) (*oauth.Policy, bool) {
 			if name == "narrow" {
 				return &narrow, true
@@ -183,7 +185,7 @@ func (s *stage) open(t testing.TB, fetch *registration.Fetcher, live bool) {
 	}
 	s.registrar, err = registration.NewRegistrar(registration.RegistrarConfig{
 		Realm: "default", Issuer: issuerURL, Addresses: []string{issuerURL + "/reg"}, Ecosystem: s.scene.Ecosystem,
-		Issuers: []*registration.TrustedIssuer{s.issuer}, Scopes: scopes[:5], Grants: grants, Fetch: fetch, Now: now, AllowTestKeys: true,
+		Issuers: []*registration.TrustedIssuer{s.issuer}, Scopes: scopes[:5], Grants: grants, Fetch: s.fetch, Now: now, AllowTestKeys: true,
 	})
 	if err != nil {
 		t.Fatal(err)

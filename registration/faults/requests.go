@@ -130,6 +130,22 @@ var members = []row{
 		"keys-by-value", "jwks", metadata, "jwks", brazil71 + " (4)",
 		ask("jwks", map[string]any{"keys": []any{}}),
 	}},
+	{named("rfc7591"), Case{
+		"keys-by-value", "jwks beside the jwks_uri of the statement", metadata, "jwks", "RFC 7591 sections 2 and 2.3",
+		ask("jwks", map[string]any{"keys": []any{}}),
+	}},
+	{named("brazil", "raidiam"), Case{
+		"keys-by-value-alone", "jwks, where the statement says nothing of keys", metadata, "jwks", brazil71 + " (4)",
+		all(say("software_jwks_uri", nil), ask("jwks", map[string]any{"keys": []any{}})),
+	}},
+	{named("uk"), Case{
+		"keys-nowhere", "a statement that does not say where the software's keys are", invalid, "software statement keys", ukJWS,
+		say("software_jwks_endpoint", nil),
+	}},
+	{named("cdr"), Case{
+		"keys-nowhere", "a statement that does not say where the software's keys are", invalid, "software statement keys", cdrSSA,
+		say("jwks_uri", nil),
+	}},
 	{named("brazil", "raidiam"), Case{
 		"keys-elsewhere", "another jwks_uri than the statement's", metadata, "jwks_uri", brazil71 + " (5)",
 		ask("jwks_uri", "https://keys.elsewhere.example/jwks"),
