@@ -35,6 +35,13 @@ const (
 	CodeUnsupportedMediaType   = "unsupported_media_type"
 )
 
+// Error codes of client registration that only a software statement can cause.
+const (
+	CodeInvalidStatement    = "invalid_software_statement"    // RFC 7591 section 3.2.2
+	CodeUnapprovedStatement = "unapproved_software_statement" // RFC 7591 section 3.2.2
+	CodeInvalidWebhookURIs  = "invalid_webhook_uris"          // Open Finance Brasil DCR 1.0 section 7.1
+)
+
 // Error is a refusal. It has two texts: Description is what the client may know
 // and goes on the wire; Reason is why the request really failed and goes to the
 // trace and the log only. It is a value: every constructor returns a fresh one.
@@ -144,6 +151,24 @@ func InvalidRedirectURI(format string, args ...any) Error {
 	return refusal(http.StatusBadRequest, CodeInvalidRedirectURI, format, args)
 }
 
+// InvalidSoftwareStatement: the software statement is malformed, not signed by its
+// issuer, or not valid now.
+func InvalidSoftwareStatement(format string, args ...any) Error {
+	return refusal(http.StatusBadRequest, CodeInvalidStatement, format, args)
+}
+
+// UnapprovedSoftwareStatement: the software statement is not enough to be
+// registered here.
+func UnapprovedSoftwareStatement(format string, args ...any) Error {
+	return refusal(http.StatusBadRequest, CodeUnapprovedStatement, format, args)
+}
+
+// BadRegistration is a refusal of a registration with an error code that an
+// ecosystem demands.
+func BadRegistration(code, format string, args ...any) Error {
+	return refusal(http.StatusBadRequest, code, format, args)
+}
+
 // NotFound: nothing is served at that path or under that name.
 func NotFound(format string, args ...any) Error {
 	return refusal(http.StatusNotFound, CodeNotFound, format, args)
@@ -157,6 +182,11 @@ func MethodNotAllowed(format string, args ...any) Error {
 // RequestTooLarge: the body is over its limit.
 func RequestTooLarge(format string, args ...any) Error {
 	return refusal(http.StatusRequestEntityTooLarge, CodeRequestTooLarge, format, args)
+}
+
+// UnsupportedMediaType: the body is not of a type that is read here.
+func UnsupportedMediaType(format string, args ...any) Error {
+	return refusal(http.StatusUnsupportedMediaType, CodeUnsupportedMediaType, format, args)
 }
 
 // MisdirectedRequest: Host is not the name this TLS connection was made for.

@@ -2,6 +2,7 @@ package registration
 
 import (
 	stdjson "encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -82,13 +83,29 @@ func (d *Dialect) Claims(s *Statement) map[string]any {
 // caller's business. Claims the dialect does not know are passed over; a known one
 // of another shape is an error that names it, and so is a claim that is there twice.
 func (d *Dialect) Read(payload []byte) (*Statement, error) {
+	all, err := readClaims(payload)
+	if err != nil {
+		return nil, err
+	}
+	return d.facts(all)
+}
+
+// readClaims takes the claims of a JWT apart.
+func readClaims(payload []byte) (all map[string]stdjson.RawMessage, err error) {
 	if !utf8.Valid(payload) {
 		return nil, fmt.Errorf("the claims are not valid UTF-8")
 	}
-	var all map[string]stdjson.RawMessage
-	if err := json.Unmarshal(payload, &all); err != nil {
+	switch err := json.Unmarshal(payload, &all); {
+	case err != nil:
 		return nil, fmt.Errorf("not a JSON object with each claim once: %s", oauth.JSONText(err))
+	case all == nil:
+		return nil, errors.New("not a JSON object, but null")
 	}
+	return all, nil
+}
+
+// facts is Read for claims that have been taken apart.
+func (d *Dialect) facts(all map[string]stdjson.RawMessage) (*Statement, error) {
 	s := &Statement{}
 	for _, rows := range [][]claim{envelope, d.claims} {
 		for _, row := range rows {
@@ -147,6 +164,24 @@ func (t seconds) write(s *Statement) any {
 }
 
 func (t seconds) read(s *Statement, raw stdjson.RawMessage) error { return decodeSeconds(raw, t(s)) }
+
+// older is a fact under the name that it had before: read where the new one is not
+// there, never written.
+type older struct{ text }
+
+func (older) write(*Statement) any { return nil }
+
+func (o older) read(s *Statement, raw stdjson.RawMessage) error {
+	if *o.text(s) != "" {
+		return nil
+	}
+	return o.text.read(s, raw)
+}
+
+// repeated is a fact that another claim says, too: written, but read there.
+type repeated struct{ text }
+
+func (repeated) read(*Statement, stdjson.RawMessage) error { return nil }
 
 // fixed is what every statement of an ecosystem says; it tells a reader nothing.
 type fixed struct{ value any }

@@ -65,6 +65,12 @@ type Metadata struct {
 	// statement: [DirectoryIssuer], or an issuer that the realm trusts, by the name
 	// it has there. Empty is nobody, and then SoftwareID is the client's own word.
 	SoftwareStatementIssuer string `json:"software_statement_issuer,omitempty"`
+	// Ecosystem names the [Ecosystem] whose rules the client registered itself by;
+	// empty for one that somebody else has registered.
+	Ecosystem string `json:"ecosystem,omitempty"`
+	// WebhookURIs are where a bank's APIs tell the software of events (Open Finance
+	// Brasil).
+	WebhookURIs []string `json:"webhook_uris,omitempty"`
 
 	// Policy names the security profile the client is held to.
 	Policy string `json:"policy,omitempty"`
@@ -111,6 +117,7 @@ func (m *Metadata) clone() Metadata {
 	c.GrantTypes = slices.Clone(m.GrantTypes)
 	c.ResponseTypes = slices.Clone(m.ResponseTypes)
 	c.RedirectURIs = slices.Clone(m.RedirectURIs)
+	c.WebhookURIs = slices.Clone(m.WebhookURIs)
 	c.JWKS = slices.Clone(m.JWKS)
 	return c
 }

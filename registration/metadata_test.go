@@ -24,7 +24,7 @@ func TestParseMetadataReadsEveryMember(t *testing.T) {
 		"tls_client_auth_subject_dn": "CN=x", "tls_client_auth_san_dns": "x", "tls_client_auth_san_uri": "u:x",
 		"tls_client_auth_san_ip": "192.0.2.1", "tls_client_auth_san_email": "x@y",
 		"tls_client_certificate_bound_access_tokens": true, "dpop_bound_access_tokens": true, "introspection_signed_response_alg": "PS256",
-		"software_id": "sid", "software_version": "sv", "software_statement_issuer": "directory",
+		"software_id": "sid", "software_version": "sv", "software_statement_issuer": "directory", "ecosystem": "uk", "webhook_uris": ["https://g.example"],
 		"policy": "strict", "access_token_signed_response_alg": "ES256", "access_token_expiration": 300,
 		"access_token_format": "opaque", "record_access_tokens": true,
 		"refresh_token": true, "refresh_token_expiration": 600, "refresh_token_expiration_from": "last_use"

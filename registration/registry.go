@@ -41,7 +41,10 @@ type Config struct {
 type Registry struct {
 	rules rules
 	table store.Table[record]
-	now   func() time.Time
+	// statements are the software statements that clients were registered with, by
+	// client. They are read for an answer only, so they are not kept in memory.
+	statements store.Table[string]
+	now        func() time.Time
 
 	writing sync.Mutex // one Put or Delete at a time
 
@@ -49,6 +52,10 @@ type Registry struct {
 	clients map[string]*Client
 	ids     []string // sorted
 	broken  map[string]broken
+	// bySoftware are the clients of a software that somebody vouched for; reserved
+	// software is being registered just now.
+	bySoftware map[software][]string
+	reserved   map[software]bool
 }
 
 // record is a client as stored.
@@ -86,10 +93,13 @@ func Open(ctx context.Context, config Config) (*Registry, error) {
 			fetch:         config.Fetch,
 			allowTestKeys: config.AllowTestKeys,
 		},
-		table:   store.Table[record]{Store: config.Store, Name: config.Realm + "/client", Now: config.Now},
-		now:     config.Now,
-		clients: make(map[string]*Client),
-		broken:  make(map[string]broken),
+		table:      store.Table[record]{Store: config.Store, Name: config.Realm + "/client", Now: config.Now},
+		statements: store.Table[string]{Store: config.Store, Name: config.Realm + "/software-statement", Now: config.Now},
+		now:        config.Now,
+		clients:    make(map[string]*Client),
+		broken:     make(map[string]broken),
+		bySoftware: make(map[software][]string),
+		reserved:   make(map[software]bool),
 	}
 	if err := r.load(ctx); err != nil {
 		return nil, fmt.Errorf("registration: read the clients of realm %s: %w", config.Realm, err)
@@ -122,6 +132,7 @@ func (r *Registry) load(ctx context.Context) error {
 	}
 	group.Wait()
 	for i, id := range ids {
+		r.index(id, nil, &records[i].Metadata)
 		if refusals[i] != nil {
 			r.broken[id] = broken{records[i], refusals[i]}
 			continue
@@ -195,9 +206,22 @@ func (r *Registry) held(id string) (record, bool) {
 	return b.record, ok
 }
 
+// registeredAs is what the registry holds of a client, served or not; nil for
+// nobody. The caller holds mu.
+func (r *Registry) registeredAs(id string) *Metadata {
+	if client, ok := r.clients[id]; ok {
+		return &client.Metadata
+	}
+	if b, ok := r.broken[id]; ok {
+		return &b.record.Metadata
+	}
+	return nil
+}
+
 func (r *Registry) show(client *Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.index(client.ID, r.registeredAs(client.ID), &client.Metadata)
 	r.clients[client.ID] = client
 	delete(r.broken, client.ID)
 	if at, found := slices.BinarySearch(r.ids, client.ID); !found {
@@ -212,11 +236,15 @@ func (r *Registry) Delete(ctx context.Context, id string) error {
 	if _, ok := r.held(id); !ok {
 		return oauth.NotFound("no client %s", quote(id))
 	}
-	if err := r.table.Delete(ctx, id); err != nil {
+	err := r.table.Store.Update(ctx, func(tx store.Tx) error {
+		return errors.Join(tx.Delete(r.table.Name, []byte(id)), tx.Delete(r.statements.Name, []byte(id)))
+	})
+	if err != nil {
 		return fmt.Errorf("delete client %s: %w", quote(id), err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.index(id, r.registeredAs(id), nil)
 	delete(r.clients, id)
 	delete(r.broken, id)
 	if at, found := slices.BinarySearch(r.ids, id); found {

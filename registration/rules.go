@@ -338,6 +338,11 @@ func checkURIs(c *Client) error {
 			return oauth.InvalidRedirectURI("redirect_uris %s", err.Error())
 		}
 	}
+	for _, uri := range m.WebhookURIs {
+		if err := webURI(uri); err != nil {
+			return oauth.BadRegistration(oauth.CodeInvalidWebhookURIs, "webhook_uris %s", err.Error())
+		}
+	}
 	for _, uri := range []struct{ member, value string }{
 		{"client_uri", m.ClientURI},
 		{"logo_uri", m.LogoURI},

@@ -41,6 +41,9 @@ func (k *check) realms() {
 		k.scopes(at+".scopes", realm.Scopes)
 		k.trust(at+".trust", realm.Trust)
 		k.fetch(at+".jwks", realm.JWKS)
+		if realm.Registration != nil {
+			k.registration(at+".registration", realm)
+		}
 	}
 }
 

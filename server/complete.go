@@ -141,7 +141,10 @@ func (r *Realm) fill(name string, c *Config) {
 	preset(&r.Policy, "fapi2")
 	preset(&r.Subject, "{client_id}")
 	if len(r.Scopes) == 0 {
-		r.Scopes = []string{"openid", "accounts", "payments", "directory:software"}
+		r.Scopes = []string{"openid", "accounts", "payments", directory.Scope}
+	}
+	if r.Registration != nil {
+		r.Registration.fill(r)
 	}
 }
 

@@ -117,6 +117,8 @@ type Realm struct {
 	Clock        Offset   `json:"clock,omitempty" doc:"How far this realm's clock is off the machine's, such as 720h or -24h: certificates, assertions and tokens are judged by it."`
 	Trust        Trust    `json:"trust" doc:"Which client certificates are accepted; at least one source."`
 	JWKS         Fetch    `json:"jwks" doc:"How a client's jwks_uri is fetched."`
+
+	Registration *Registration `json:"registration,omitempty" doc:"Whose software may register itself. Without it nobody's."`
 }
 
 // Trust says whom a realm believes.

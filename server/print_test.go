@@ -54,6 +54,13 @@ func everything(t *testing.T) Config {
 				Subject: "sa-{client_id}",
 				Trust:   Trust{SandboxCA: true, CAs: []string{"good.pem"}, CRLs: []string{"./good.pem"}},
 				JWKS:    Fetch{AllowPrivate: []netip.Prefix{prefix("10.0.0.0/8")}, CAs: []string{"good.pem"}},
+				Registration: &Registration{
+					Ecosystem: "brazil", DirectoryID: "74e929d9-33b6-4d85-8ba7-c146c867a817", Scopes: []string{"openid"},
+					Issuers: map[string]*StatementIssuer{"true": {
+						Ecosystem: "uk", Issuer: "OpenBanking Ltd", Keys: "https://keys.bank.test/openbanking.jwks",
+						Algs: []string{"PS256"}, MaxAge: Duration(time.Hour), SingleUse: true, Policy: "mine",
+					}},
+				},
 			},
 		},
 		Log: Log{Level: "debug"},

@@ -33,12 +33,16 @@ type realm struct {
 	log    *slog.Logger
 
 	clients *registration.Registry
-	apis    *registration.APIs
-	users   *users.Users
-	keys    *token.Keyring
-	issuer  *token.Issuer
-	binder  *binding.Binder
-	site    *endpoint.Site
+	fetch   *registration.Fetcher
+	// registrar judges registration requests; nil where nobody may register.
+	registrar *registration.Registrar
+
+	apis   *registration.APIs
+	users  *users.Users
+	keys   *token.Keyring
+	issuer *token.Issuer
+	binder *binding.Binder
+	site   *endpoint.Site
 
 	sessions *token.Sessions
 
@@ -74,6 +78,9 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		return nil, err
 	}
 	if err := r.openClients(ctx, s, sealer); err != nil {
+		return nil, err
+	}
+	if err := r.openRegistrar(s); err != nil {
 		return nil, err
 	}
 	tokenSealer, err := store.NewSealer(s.master[:], name+"/refresh-token")
@@ -130,6 +137,9 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 	if err != nil {
 		return fmt.Errorf("realm %s: jwks.cas: %w", r.name, err)
 	}
+	r.fetch = registration.NewFetcher(registration.FetchConfig{
+		AllowPrivate: r.config.JWKS.AllowPrivate, AnyPort: len(r.config.JWKS.AllowPrivate) > 0, RootCAs: roots, Now: r.now,
+	})
 	r.clients, err = registration.Open(ctx, registration.Config{
 		Realm:         r.name,
 		Store:         s.store,
@@ -138,9 +148,7 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 		DefaultPolicy: r.config.Policy,
 		Scopes:        r.config.Scopes,
 		Grants:        servedGrant,
-		Fetch: registration.NewFetcher(registration.FetchConfig{
-			AllowPrivate: r.config.JWKS.AllowPrivate, AnyPort: len(r.config.JWKS.AllowPrivate) > 0, RootCAs: roots, Now: r.now,
-		}),
+		Fetch:         r.fetch,
 		Now:           r.now,
 		AllowTestKeys: r.sandboxed,
 	})

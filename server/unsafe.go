@@ -23,7 +23,8 @@ import (
 //     taken again;
 //   - jwks_uri allowed into loopback while other machines reach the server: any
 //     client could make it ask what listens on this machine only;
-//   - a server certificate or a trusted CA whose private key is public.
+//   - a server certificate, a trusted CA or an issuer of software statements whose
+//     private key is public.
 //
 // An operator's listener beyond loopback is refused by Complete already. The
 // error is [Problems], all of them.
@@ -39,6 +40,9 @@ func (c *Config) Unsafe() error {
 			k.publicRealm(at, realm)
 		}
 		k.knownKeys(at+".trust.cas", realm.Trust.CAs...)
+		if realm.Registration != nil {
+			k.statementKeys(at+".registration", realm.Registration)
+		}
 	}
 	if c.TLS.RSA != nil {
 		k.knownKeys("tls.rsa.certificate", c.TLS.RSA.Certificate)
