@@ -290,10 +290,14 @@ func (authorityObject) read(s *Statement, raw stdjson.RawMessage) error {
 	if err := json.Unmarshal(raw, &sole); err != nil {
 		return fmt.Errorf("is not as it should be: %s", oauth.JSONText(err))
 	}
+	before := len(s.Authorities)
 	for _, country := range sole.Authorisations {
 		for _, role := range country.Roles {
 			s.admit(&sole, country.MemberState, role)
 		}
+	}
+	if len(s.Authorities) == before { // admitted to no role, and known by its number still
+		s.Authorities = append(s.Authorities, StatementAuthority{AuthorityCode: sole.AuthorityID, RegistrationID: sole.RegistrationID, Status: sole.Status})
 	}
 	return nil
 }

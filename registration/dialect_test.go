@@ -166,6 +166,7 @@ func FuzzDialectRead(f *testing.F) {
 		}
 		f.Add(name, text)
 	}
+	f.Add("uk", []byte(`{"organisation_competent_authority_claims":{"authority_id":"FCAGBR","registration_id":"1","status":"Withdrawn","authorisations":[{"member_state":"GB","roles":["AISP"]}]}}`))
 	f.Add("brazil", []byte(`{"iss":1.5,"software_version":1e400,"software_statement_roles":[null]}`))
 	f.Fuzz(func(t *testing.T, name string, text []byte) {
 		d, ok := FindDialect(name)

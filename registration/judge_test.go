@@ -383,7 +383,7 @@ func TestWithoutStatement(t *testing.T) {
 func TestUpdateWithSecret(t *testing.T) {
 	s := newStage(t, ecosystem(t, "rfc7591"), false)
 	s.policy.AuthMethods = append(s.policy.AuthMethods, oauth.AuthSecretBasic)
-	client, _, err := s.registry.Put(t.Context(), registration.Metadata{
+	_, _, err := s.registry.Put(t.Context(), registration.Metadata{
 		ClientID: "secret", TokenEndpointAuthMethod: oauth.AuthSecretBasic, ClientSecret: "verysecret", GrantTypes: []string{"client_credentials"},
 	})
 	if err != nil {
@@ -393,8 +393,9 @@ func TestUpdateWithSecret(t *testing.T) {
 		attempt := s.scene.Good()
 		attempt.Statement = nil
 		attempt.Request.Claims = map[string]any{"client_secret": secret, "client_id": "secret", "grant_types": []string{"client_credentials"}}
+		client, _ := s.registry.Get("secret")
 		_, _, event, err := s.send(t, attempt, client)
-		if (err == nil) != good {
+		if failed, _ := event.Failed(); (err == nil) != good || !good && failed.Name != "client_secret" {
 			t.Errorf("%s: %v\n%+v", secret, err, event.Checks)
 		}
 	}

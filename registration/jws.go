@@ -84,9 +84,6 @@ func (p *part) checkHeader(h *statementHeader, algs []string) error {
 	case !slices.Contains(algs, h.Algorithm):
 		return p.fail("alg", strings.Join(algs, " or "), quote(h.Algorithm), "sign with one of these algorithms",
 			"must be signed by %s, not %s", strings.Join(algs, " or "), quote(h.Algorithm))
-	case len(h.KeyID) > jwk.MaxKID:
-		return p.fail("kid", fmt.Sprintf("at most %d bytes", jwk.MaxKID), fmt.Sprintf("%d bytes", len(h.KeyID)), "name the key as its key set does",
-			"has a kid that no key has")
 	case h.Type != nil && !plainJWT(*h.Type):
 		return p.fail("typ", "JWT, or none", quote(*h.Type), "this is another kind of JWT",
 			"has typ %s, which is another kind of JWT", quote(*h.Type))

@@ -24,16 +24,14 @@ import (
 	"github.com/fapid/fapid/oauth"
 )
 
-// MaxSet is the most bytes a key set may have, and MaxKID the name of a key in it.
-const (
-	MaxSet = 64 << 10
-	MaxKID = 512
-)
+// MaxSet is the most bytes a key set may have.
+const MaxSet = 64 << 10
 
 // Limits of a key set.
 const (
-	maxKeys   = 50
-	maxKeyOps = 100
+	maxKeys     = 50
+	maxKIDBytes = 512
+	maxKeyOps   = 100
 	// maxCandidates is how many signature checks an assertion without a kid
 	// may cost.
 	maxCandidates = 5
@@ -190,8 +188,8 @@ func checkMembers(raw []byte) (*keyMembers, error) {
 		}
 	}
 	switch {
-	case len(m.kid) > MaxKID:
-		return nil, fmt.Errorf("kid is longer than %d bytes", MaxKID)
+	case len(m.kid) > maxKIDBytes:
+		return nil, fmt.Errorf("kid is longer than %d bytes", maxKIDBytes)
 	case m.use != "" && m.use != "sig" && m.use != "enc":
 		return nil, fmt.Errorf("use %s, expected sig or enc", oauth.Quote(m.use))
 	}

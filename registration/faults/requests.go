@@ -360,6 +360,14 @@ var signedRequests = []row{
 		ask("iat", nil),
 	}},
 	{signing, Case{
+		"request-iat-text", "iat as a string", metadata, "registration request iat", "RFC 7519 section 2",
+		ask("iat", "1700000000"),
+	}},
+	{signing, Case{
+		"request-exp-endless", "exp after the end of all numbers", metadata, "registration request exp", "RFC 7519 section 2",
+		ask("exp", json.RawMessage("1e400")),
+	}},
+	{signing, Case{
 		"request-from-the-future", "issued in two minutes", metadata, "registration request iat", "",
 		requestOff("iat", 2*time.Minute),
 	}},

@@ -234,6 +234,10 @@ var dates = []row{
 		"statement-not-yet", "valid in five minutes", invalid, "software statement nbf", "RFC 7519 section 4.1.5",
 		off("nbf", 5*time.Minute),
 	}},
+	{stated, Case{
+		"statement-nbf-text", "nbf in words", invalid, "software statement nbf", "RFC 7519 section 2",
+		say("nbf", "tomorrow"),
+	}},
 	{where(func(e *registration.Ecosystem) bool { return e.Statement.ID }), Case{
 		"statement-without-jti", "no jti", invalid, "software statement jti", cdrSSA,
 		say("jti", nil),
