@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Error codes of the specifications fapid speaks.
@@ -29,10 +30,12 @@ const (
 	CodeServerError            = "server_error"            // RFC 6749 section 4.1.2.1
 	CodeTemporarilyUnavailable = "temporarily_unavailable" // RFC 6749 section 4.1.2.1
 	CodeMisdirectedRequest     = "misdirected_request"     // RFC 9110 section 15.5.20
+	CodeAccessDenied           = "access_denied"           // RFC 6749 section 4.1.2.1
 	CodeNotFound               = "not_found"
 	CodeMethodNotAllowed       = "method_not_allowed"
 	CodeRequestTooLarge        = "request_too_large"
 	CodeUnsupportedMediaType   = "unsupported_media_type"
+	CodeTooManyRequests        = "too_many_requests" // RFC 6585 section 4
 )
 
 // Error codes of client registration that only a software statement can cause.
@@ -50,7 +53,9 @@ type Error struct {
 	Description string // %x20-21 / %x23-5B / %x5D-7E only (RFC 6749 section 5.2)
 	Status      int    // HTTP status
 	Reason      string // never a secret, token or assertion
-	cause       error
+	// RetryAfter is how long the client is told to wait; 0 tells it nothing.
+	RetryAfter time.Duration
+	cause      error
 }
 
 // Error gives code and both texts.
@@ -169,6 +174,11 @@ func BadRegistration(code, format string, args ...any) Error {
 	return refusal(http.StatusBadRequest, code, format, args)
 }
 
+// AccessDenied: the caller is known and may not do this.
+func AccessDenied(format string, args ...any) Error {
+	return refusal(http.StatusForbidden, CodeAccessDenied, format, args)
+}
+
 // NotFound: nothing is served at that path or under that name.
 func NotFound(format string, args ...any) Error {
 	return refusal(http.StatusNotFound, CodeNotFound, format, args)
@@ -189,6 +199,13 @@ func UnsupportedMediaType(format string, args ...any) Error {
 	return refusal(http.StatusUnsupportedMediaType, CodeUnsupportedMediaType, format, args)
 }
 
+// TooManyRequests: a quota is used up.
+func TooManyRequests(wait time.Duration, format string, args ...any) Error {
+	refused := refusal(http.StatusTooManyRequests, CodeTooManyRequests, format, args)
+	refused.RetryAfter = wait
+	return refused
+}
+
 // MisdirectedRequest: Host is not the name this TLS connection was made for.
 func MisdirectedRequest(format string, args ...any) Error {
 	return refusal(http.StatusMisdirectedRequest, CodeMisdirectedRequest, format, args)
@@ -201,7 +218,9 @@ func ServerError() Error {
 
 // TemporarilyUnavailable: the store cannot answer now; nothing was issued.
 func TemporarilyUnavailable() Error {
-	return refusal(http.StatusServiceUnavailable, CodeTemporarilyUnavailable, "the server cannot do this now; try again", nil)
+	refused := refusal(http.StatusServiceUnavailable, CodeTemporarilyUnavailable, "the server cannot do this now; try again", nil)
+	refused.RetryAfter = time.Second
+	return refused
 }
 
 // Printable keeps text inside the characters RFC 6749 section 5.2 allows in an

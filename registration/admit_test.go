@@ -30,7 +30,7 @@ func race(t *testing.T, s *stage, attempt func() faults.Attempt, code string) (w
 	}
 	outcomes := make([]error, racers)
 	for i := range racers {
-		running.Go(func() { _, _, outcomes[i] = s.registry.Admit(context.Background(), admissions[i], &events[i]) })
+		running.Go(func() { _, outcomes[i] = s.registry.Admit(context.Background(), admissions[i], &events[i]) })
 	}
 	running.Wait()
 	for i, err := range outcomes {
@@ -180,13 +180,13 @@ func TestStoreDown(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := s.registry.Admit(ended, admission, event); !errors.Is(err, context.Canceled) {
+	if _, err := s.registry.Admit(ended, admission, event); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	if len(s.registry.List("", 10)) != 0 {
 		t.Error("registered")
 	}
-	if _, _, err := s.registry.Admit(t.Context(), admission, event); err != nil {
+	if _, err := s.registry.Admit(t.Context(), admission, event); err != nil {
 		t.Errorf("the same again: %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package registration
 import (
 	stdjson "encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/fapid/fapid/oauth"
 )
@@ -25,7 +24,7 @@ func (e *Ecosystem) Answered(m *Metadata, statement string) (map[string]stdjson.
 		return nil, fmt.Errorf("registration of %s: %w", m.ClientID, err)
 	}
 	for name := range all {
-		if !slices.Contains(registrable, name) && !slices.Contains(ofSome, name) && !slices.Contains(given, name) {
+		if decides(name) == OperatorDecides {
 			delete(all, name)
 		}
 	}
@@ -50,7 +49,7 @@ func flatten(all map[string]stdjson.RawMessage, statement string) error {
 		return fmt.Errorf("stored software statement: %w", err)
 	}
 	for name, value := range claims {
-		if _, said := all[name]; !said && !slices.Contains(given, name) {
+		if _, said := all[name]; !said && !passedOver(name) {
 			all[name] = value
 		}
 	}

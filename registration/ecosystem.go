@@ -36,6 +36,8 @@ type Ecosystem struct {
 	// InlineKeys lets software register jwks; otherwise its keys are where the
 	// statement says.
 	InlineKeys bool
+	// MobileApps have application_type mobile, which stands for native.
+	MobileApps bool
 	// PublicRedirects wants redirect URIs with https and not to localhost.
 	PublicRedirects bool
 	// AuthMethods are what token_endpoint_auth_method may be; the first is the

@@ -13,30 +13,23 @@ import (
 	"github.com/fapid/fapid/testkeys"
 )
 
-// Every member there is is the software's to set, the operator's, or the
-// registration's own: whoever adds one to Metadata decides.
-func TestWhoSetsWhichMember(t *testing.T) {
-	operators := []string{
-		"access_token_expiration", "access_token_format", "access_token_signed_response_alg", "client_secret", "ecosystem", "policy",
-		"record_access_tokens", "refresh_token", "refresh_token_expiration", "refresh_token_expiration_from", "software_statement_issuer",
+// Every member there is is the software's to set, the operator's, or the registry's:
+// whoever adds one to Metadata decides.
+func TestMembers(t *testing.T) {
+	seen := map[string]bool{}
+	for _, row := range Members() {
+		if _, known := memberFields[row.Name]; !known || seen[row.Name] || row.Rule == "" {
+			t.Errorf("%+v is no member, is there twice or says nothing", row)
+		}
+		seen[row.Name] = true
 	}
 	for _, name := range memberNames {
-		count := 0
-		for _, list := range [][]string{registrable, ofSome, given, operators} {
-			if slices.Contains(list, name) {
-				count++
-			}
-		}
-		if count != 1 {
-			t.Errorf("%s is in %d of the lists of who sets it", name, count)
+		if !seen[name] {
+			t.Errorf("nobody has decided who decides about %s", name)
 		}
 	}
-	for _, list := range [][]string{registrable, ofSome, operators} {
-		for _, name := range list {
-			if _, known := memberFields[name]; !known {
-				t.Errorf("%s is no member", name)
-			}
-		}
+	if decides("anything new") != OperatorDecides {
+		t.Error("a member that nobody has decided about is not the operator's")
 	}
 }
 
@@ -71,7 +64,7 @@ func TestEcosystems(t *testing.T) {
 			}
 		}
 		for _, member := range e.Aliases {
-			if !slices.Contains(registrable, member) {
+			if decides(member) != ClientDecides {
 				t.Errorf("%s: %s is nobody's to set", name, member)
 			}
 		}
@@ -198,7 +191,7 @@ func TestSoftwareIsKnownAgain(t *testing.T) {
 	s := openStore(t, path)
 	registry := openRegistry(t, fixtureConfig(t, s))
 	for _, id := range []string{"one", "two"} {
-		if _, created, err := registry.Admit(t.Context(), admission(id, "software-"+id), &oauth.Event{}); err != nil || !created {
+		if admitted, err := registry.Admit(t.Context(), admission(id, "software-"+id), &oauth.Event{}); err != nil || !admitted.Created {
 			t.Fatal(err)
 		}
 	}
@@ -213,7 +206,7 @@ func TestSoftwareIsKnownAgain(t *testing.T) {
 	if len(registry.Refused()) != 2 {
 		t.Fatalf("refused: %v", registry.Refused())
 	}
-	_, _, err := registry.Admit(t.Context(), admission("three", "software-one"), &oauth.Event{})
+	_, err := registry.Admit(t.Context(), admission("three", "software-one"), &oauth.Event{})
 	if oauth.AsError(err).Code != oauth.CodeUnapprovedStatement {
 		t.Errorf("registered twice: %v", err)
 	}
@@ -228,10 +221,10 @@ func TestSoftwareIsKnownAgain(t *testing.T) {
 	if _, _, err := registry.Put(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := registry.Admit(t.Context(), admission("four", "software-one"), &oauth.Event{}); err != nil {
+	if _, err := registry.Admit(t.Context(), admission("four", "software-one"), &oauth.Event{}); err != nil {
 		t.Errorf("software that is registered no more: %v", err)
 	}
-	if _, _, err := registry.Admit(t.Context(), admission("five", "software-three"), &oauth.Event{}); err == nil {
+	if _, err := registry.Admit(t.Context(), admission("five", "software-three"), &oauth.Event{}); err == nil {
 		t.Error("software that is registered by the operator")
 	}
 	if err := registry.Delete(t.Context(), "two"); err != nil {

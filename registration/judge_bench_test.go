@@ -64,7 +64,7 @@ func BenchmarkRegister(b *testing.B) {
 			event := &oauth.Event{}
 			admission, err := s.registrar.Judge(b.Context(), proposal, event)
 			if err == nil {
-				_, _, err = s.registry.Admit(b.Context(), admission, event)
+				_, err = s.registry.Admit(b.Context(), admission, event)
 			}
 			if err != nil {
 				b.Error(err)

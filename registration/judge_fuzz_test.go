@@ -88,7 +88,7 @@ func judged(t *testing.T, s *stage, mediaType, body string) {
 		}
 	}
 	// What is admitted can be stored, or is refused by the rules of every client.
-	if _, _, err := s.registry.Admit(t.Context(), admission, event); err != nil && oauth.AsError(err).Status/100 != 4 {
+	if _, err := s.registry.Admit(t.Context(), admission, event); err != nil && oauth.AsError(err).Status/100 != 4 {
 		t.Errorf("%v", err)
 	}
 }

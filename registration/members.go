@@ -8,31 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 )
-
-// registrable are the members that software decides about when it registers
-// itself. Every other one is the operator's or the registry's: a new member of
-// [Metadata] is nobody's to set from outside until it stands here.
-var registrable = []string{
-	"client_name", "client_uri", "logo_uri", "policy_uri", "tos_uri", "contacts",
-	"token_endpoint_auth_method", "token_endpoint_auth_signing_alg", "grant_types", "response_types", "redirect_uris", "scope",
-	"jwks", "jwks_uri",
-	mtls.KindSubjectDN, mtls.KindSANDNS, mtls.KindSANURI, mtls.KindSANIP, mtls.KindSANEmail,
-	"tls_client_certificate_bound_access_tokens", "dpop_bound_access_tokens", "introspection_signed_response_alg",
-	"software_id", "software_version",
-}
-
-// given are the members that the registration itself gives, or that say something
-// of the request: passed over, so that what was answered can be sent back.
-var given = []string{
-	"client_id", "client_id_issued_at", "client_secret_expires_at", "registration_access_token", "registration_client_uri", "software_statement",
-	"iss", "aud", "iat", "exp", "nbf", "jti", "sub",
-}
-
-// ofSome are members that some ecosystems have and the others do not know.
-var ofSome = []string{"webhook_uris"}
 
 // checkReplaced holds an update against the client that it is of: the statement is
 // about the same software, from the same issuer, by the same rules.
@@ -76,11 +53,11 @@ func (j *judgement) takeMembers(context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(j.members)) {
 		field, known := memberFields[name]
 		switch {
-		case slices.Contains(given, name):
+		case passedOver(name):
 		case !known && otherCase(name) != "":
 			near := otherCase(name)
 			return j.refuseMember(near, near, quote(name), "write it as "+near, "is sent as %s", quote(name))
-		case !known || slices.Contains(ofSome, name) && !j.rules.settable(name):
+		case !known || decides(name) == EcosystemDecides && !j.rules.settable(name):
 			ignored = append(ignored, oauth.Shown(name))
 		case name == "jwks" && !j.rules.InlineKeys:
 			return j.refuseMember(name, "no keys by value", "jwks", "publish the keys in the directory", "is not accepted; the keys are where the software statement says")
@@ -102,7 +79,7 @@ func (j *judgement) takeMembers(context.Context) error {
 
 // settable reports whether the software decides about a known member.
 func (e *Ecosystem) settable(name string) bool {
-	return slices.Contains(registrable, name) ||
+	return decides(name) == ClientDecides ||
 		slices.ContainsFunc(e.Members, func(rule MemberRule) bool { return rule.Member == name })
 }
 

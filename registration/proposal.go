@@ -79,6 +79,9 @@ func (j *judgement) chooseRules(context.Context) error {
 			return j.fail("software statement", "a software_statement", "none", "fetch one from the directory and send it along",
 				oauth.InvalidSoftwareStatement("software_statement is missing"))
 		}
+		if j.Unvouched != nil && j.asked == nil && j.Replaces == nil {
+			return j.Unvouched()
+		}
 		return j.checkMedia()
 	}
 	iss, err := j.statement.readText("iss")

@@ -25,8 +25,12 @@ type RegistrarConfig struct {
 	// Ecosystem is whose rules hold for requests without a statement.
 	Ecosystem *Ecosystem
 	Issuers   []*TrustedIssuer
-	// Scopes are the most that software which registers itself may ask for.
+	// Scopes are the most that software which registers itself may ask for, unless
+	// its initial access token says another.
 	Scopes oauth.Scope
+	// Policy is the security profile of software that nobody vouches for; empty is the
+	// realm's.
+	Policy string
 	// Grants reports whether the realm offers a grant type.
 	Grants func(grantType string) bool
 	// Fetch is for the keys that signed requests are verified with.
@@ -79,6 +83,16 @@ type Proposal struct {
 	// Replaces is the client that an update is of; nil for a new one. That the
 	// request may update it is the caller's business.
 	Replaces *Client
+	// Untrusted says why a certificate of the connection does not count; empty if
+	// there is none, or it does.
+	Untrusted string
+	// By is what lets the request come, for [Metadata.RegisteredBy].
+	By string
+	// Initial is the initial access token of the request; nil without one.
+	Initial *InitialToken
+	// Unvouched refuses a request for software that nobody vouches for; nil lets it
+	// come.
+	Unvouched func() error
 }
 
 // Admission is a registration that may go into the [Registry]; see
@@ -91,6 +105,8 @@ type Admission struct {
 	Statement *Statement
 	// StatementText is the software statement as it came; empty without one.
 	StatementText string
+	// Initial is the initial access token that is used by registering; nil for none.
+	Initial *InitialToken
 
 	replaces *Client
 	spends   []spend
@@ -144,13 +160,14 @@ func (r *Registrar) Judge(ctx context.Context, proposal Proposal, event *oauth.E
 		j.applyDefaults,
 		j.settleScope,
 		j.checkSettled,
+		j.checkSector,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return &Admission{
-		Metadata: j.metadata, Ecosystem: j.rules, Statement: j.facts, StatementText: j.text,
+		Metadata: j.metadata, Ecosystem: j.rules, Statement: j.facts, StatementText: j.text, Initial: j.Initial,
 		replaces: j.Replaces, spends: j.spends,
 	}, nil
 }

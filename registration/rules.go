@@ -48,7 +48,13 @@ func (r *rules) build(m Metadata, kept *credential, from jwk.Origin) (*Client, e
 		setCertificate,
 		r.setGrants,
 		checkResponseTypes,
+		checkApplication,
+		checkSubjects,
+		setAnswers,
+		checkRequests,
+		checkBackchannel,
 		checkURIs,
+		checkFurther,
 		checkSoftware,
 		r.setScope,
 		setTokens,
@@ -80,9 +86,10 @@ func (r *rules) withDefaults(m *Metadata) {
 
 // Grant types that rules speak of (RFC 7591 section 2.1).
 const (
-	grantRefresh  = "refresh_token"
-	grantCode     = "authorization_code"
-	grantImplicit = "implicit"
+	grantClientCredentials = "client_credentials"
+	grantRefresh           = "refresh_token"
+	grantCode              = "authorization_code"
+	grantImplicit          = "implicit"
 )
 
 // checkTexts holds every string of the registration to the same limits: bounded,
@@ -333,11 +340,6 @@ func checkResponseTypes(c *Client) error {
 
 func checkURIs(c *Client) error {
 	m := &c.Metadata
-	for _, uri := range m.RedirectURIs {
-		if err := redirectURI(uri); err != nil {
-			return oauth.InvalidRedirectURI("redirect_uris %s", err.Error())
-		}
-	}
 	for _, uri := range m.WebhookURIs {
 		if err := webURI(uri); err != nil {
 			return oauth.BadRegistration(oauth.CodeInvalidWebhookURIs, "webhook_uris %s", err.Error())

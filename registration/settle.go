@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -111,6 +112,9 @@ func (j *judgement) contradicted(rule *MemberRule, stated, sent string) error {
 func (j *judgement) applyDefaults(context.Context) error {
 	m := &j.metadata
 	m.Ecosystem = j.rules.Name
+	if m.ApplicationType == "" {
+		m.ApplicationType = appWeb // OpenID Connect Registration section 2
+	}
 	if m.TokenEndpointAuthMethod == "" && len(j.rules.AuthMethods) > 0 {
 		m.TokenEndpointAuthMethod = j.rules.AuthMethods[0]
 	}
@@ -119,6 +123,9 @@ func (j *judgement) applyDefaults(context.Context) error {
 			if j.config.Grants(grant) {
 				m.GrantTypes = append(m.GrantTypes, grant)
 			}
+		}
+		if m.GrantTypes == nil && !j.config.Grants(grantCode) {
+			m.GrantTypes = []string{grantClientCredentials} // what RFC 7591 presumes is not to be had
 		}
 	}
 	vouchedBefore := false
@@ -130,10 +137,32 @@ func (j *judgement) applyDefaults(context.Context) error {
 	default:
 		m.ClientID = newClientID()
 	}
-	if j.issuer != nil && j.issuer.Policy != "" && !vouchedBefore {
+	switch {
+	case j.Replaces == nil:
+		j.settleOrigin()
+	case j.issuer != nil && j.issuer.Policy != "" && !vouchedBefore:
 		m.Policy = j.issuer.Policy
 	}
 	return nil
+}
+
+// settleOrigin notes what let new software come, and what that gives it: the policy
+// of its initial access token, of whoever vouches for it, or of those for whom
+// nobody does.
+func (j *judgement) settleOrigin() {
+	m := &j.metadata
+	m.RegisteredBy = j.By
+	if m.RegisteredBy == ByAnybody && j.issuer != nil {
+		m.RegisteredBy = ByStatement
+	}
+	switch {
+	case j.Initial != nil:
+		m.RegistrationScope, m.Policy = j.Initial.Scope, cmp.Or(j.Initial.Policy, j.config.Policy)
+	case j.issuer != nil:
+		m.Policy = j.issuer.Policy
+	default:
+		m.Policy = j.config.Policy
+	}
 }
 
 // newClientID makes a random UUID: the one form that every ecosystem has room for.
@@ -148,6 +177,9 @@ func newClientID() string {
 // statement and the realm allow; all of that if it asks for nothing.
 func (j *judgement) settleScope(context.Context) error {
 	allowed, limited := j.config.Scopes, false
+	if own, err := oauth.ParseScope(j.metadata.RegistrationScope); err == nil && len(own) > 0 {
+		allowed = own
+	}
 	if j.facts != nil {
 		var stated oauth.Scope
 		if stated, limited = j.rules.Scope.scopes(j.facts); limited {
@@ -194,6 +226,14 @@ func (j *judgement) checkSettled(context.Context) error {
 	if j.rules.AssertionAlg && m.TokenEndpointAuthMethod == oauth.AuthPrivateKeyJWT && m.TokenEndpointAuthSigningAlg == "" {
 		return j.refuseMember("token_endpoint_auth_signing_alg", "the algorithm of client assertions", "none", "send it; "+j.rules.About+" requires it with "+oauth.AuthPrivateKeyJWT,
 			"is missing; %s wants it", oauth.AuthPrivateKeyJWT)
+	}
+	for _, grant := range m.GrantTypes {
+		if !j.config.Grants(grant) {
+			return j.refuseMember("grant_types", "grant types of this server", quote(grant), "see grant_types_supported in discovery", "%s is not offered by this realm", quote(grant))
+		}
+	}
+	if m.ApplicationType == appMobile && !j.rules.MobileApps {
+		return j.refuseMember("application_type", "web or native", appMobile, "send native", "is %s, expected web or native", appMobile)
 	}
 	for _, name := range m.tlsNames() {
 		if names := j.rules.CertificateNames; len(names) > 0 && !slices.Contains(names, name.member) {

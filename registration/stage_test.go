@@ -265,6 +265,9 @@ func (s *stage) send(t testing.TB, a faults.Attempt, replaces *registration.Clie
 	if err != nil {
 		return nil, nil, event, err
 	}
-	client, _, err := s.registry.Admit(context.Background(), admission, event)
-	return client, admission, event, err
+	admitted, err := s.registry.Admit(context.Background(), admission, event)
+	if err != nil {
+		return nil, admission, event, err
+	}
+	return admitted.Client, admission, event, nil
 }

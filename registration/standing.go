@@ -1,7 +1,9 @@
 package registration
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -15,8 +17,8 @@ func (j *judgement) checkCertificate(context.Context) error {
 	if !j.rules.Certificate || j.Certificate != nil {
 		return nil
 	}
-	return j.fail("client certificate", "a client certificate of the software", "none", "register at the mTLS address, with the transport certificate",
-		oauth.InvalidClient("a registration by the rules of %s wants a client certificate", j.rules.About))
+	return j.fail("client certificate", "a client certificate of the software", cmp.Or(j.Untrusted, "none"), "register at the mTLS address, with the transport certificate",
+		oauth.InvalidClient("a registration by the rules of %s wants a client certificate that is trusted here", j.rules.About))
 }
 
 // askDirectory has a directory of this process say what holds now: all of it where
@@ -211,4 +213,34 @@ func samePSD2(identifier, registration string) bool {
 	code, registered, _ := strings.Cut(registration, "-")
 	return psd && complete && len(country) == 2 && authority != "" && number != "" &&
 		number == registered && strings.HasPrefix(code, authority+country)
+}
+
+// CheckHolder wants the certificate that somebody manages a registration with to be
+// that of its software, as when it was registered. A certificate is verified
+// already; registrations without a statement, or by rules that want none, have none
+// to compare.
+func (r *Registrar) CheckHolder(client *Client, statement string, proposal Proposal, event *oauth.Event) error {
+	rules, known := FindEcosystem(client.Metadata.Ecosystem)
+	if !known {
+		return nil
+	}
+	j := &judgement{Registrar: r, Proposal: &proposal, event: event, rules: rules}
+	if err := j.checkCertificate(context.Background()); err != nil || statement == "" || proposal.Certificate == nil {
+		return err
+	}
+	at := slices.IndexFunc(r.config.Issuers, func(issuer *TrustedIssuer) bool {
+		return issuer.Name == client.Metadata.SoftwareStatementIssuer && issuer.Ecosystem == rules
+	})
+	if at < 0 {
+		return nil // trusted no more: its statements cannot be updated either
+	}
+	var err error
+	j.issuer = r.config.Issuers[at]
+	if j.statement, err = readSigned(statement); err == nil {
+		j.facts, err = rules.dialect().facts(j.statement.claims)
+	}
+	if err != nil {
+		return fmt.Errorf("stored software statement of %s: %w", client.ID, err)
+	}
+	return j.checkHolder(context.Background())
 }

@@ -246,6 +246,9 @@ func (k *check) policy(name string, own Policy) {
 	if own.SenderConstrained != nil && !*own.SenderConstrained {
 		wider("sender_constrained_access_tokens", "binds every token")
 	}
+	if own.HTTPSRedirects != nil && !*own.HTTPSRedirects {
+		wider("https_redirect_uris", "wants https")
+	}
 	if own.RefreshRotation != nil && *own.RefreshRotation {
 		wider("refresh_rotation", "keeps a refresh token good")
 	}

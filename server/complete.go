@@ -185,6 +185,7 @@ func (c *Config) Policy(name string) (*oauth.Policy, bool) {
 		at    *bool
 		value *bool
 	}{
+		{&row.HTTPSRedirects, own.HTTPSRedirects},
 		{&row.SenderConstrained, own.SenderConstrained},
 		{&row.DPoPNonce, own.DPoPNonce},
 		{&row.RefreshRotation, own.RefreshRotation},

@@ -83,6 +83,7 @@ type Policy struct {
 	AssertionLifetime             Duration           `json:"client_assertion_lifetime,omitempty" from:"10s" to:"24h" doc:"How far ahead exp of a client assertion may lie."`
 	ClockSkew                     Duration           `json:"clock_skew,omitempty" from:"10s" to:"5m" doc:"How far clocks may differ; with a FAPI policy at most 1m."`
 	GrantTypes                    []string           `json:"grant_types,omitempty" choices:"grant" doc:"Grant types a client may register. Default all that are served."`
+	HTTPSRedirects                *bool              `json:"https_redirect_uris,omitempty" doc:"Want https for the redirect URIs of web applications, and take no schemes of their own for those of native ones."`
 	SenderConstrained             *bool              `json:"sender_constrained_access_tokens,omitempty" doc:"Refuse tokens that are bound to neither a certificate nor a DPoP key."`
 	DPoPAlgs                      []string           `json:"dpop_signing_algs,omitempty" choices:"dpop-alg" doc:"JWS algorithms of DPoP proofs."`
 	DPoPNonce                     *bool              `json:"dpop_nonce,omitempty" doc:"Want the server's nonce in every DPoP proof. A client that sends none is answered with one, and has to ask again."`
