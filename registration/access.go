@@ -1,9 +1,9 @@
 package registration
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
-	"encoding/base64"
 	"strings"
 
 	"github.com/fapid/fapid/oauth"
@@ -32,8 +32,8 @@ func (c *Client) CheckRegistrationToken(token string) bool {
 		subtle.ConstantTimeCompare(c.access, c.accessHash(token)) == 1
 }
 
-// mayChangeItself refuses a client that the operator has locked or disabled.
-func (c *Client) mayChangeItself(event *oauth.Event) error {
+// MayChangeItself refuses changes of a client that the operator has locked or disabled.
+func (c *Client) MayChangeItself(event *oauth.Event) error {
 	switch {
 	case c.Metadata.Disabled:
 		event.Fail("registration", "a client that is not disabled", "the operator has disabled it", "ask the operator")
@@ -45,16 +45,27 @@ func (c *Client) mayChangeItself(event *oauth.Event) error {
 	return nil
 }
 
-// secretBytes of a generated client secret make 64 characters, as many as the key
-// of HS512 must have (RFC 7518 section 3.2).
-const secretBytes = 48
-
-// newSecret makes a client secret of 384 bits.
-func newSecret() string {
-	secret := make([]byte, secretBytes)
-	_, _ = rand.Read(secret) // never fails: crypto/rand ends the process instead
-	return base64.RawURLEncoding.EncodeToString(secret)
+// DeleteItself removes a client at its own request; what the operator has locked or
+// disabled stays. The error is not_found when it was deleted meanwhile.
+func (r *Registry) DeleteItself(ctx context.Context, client *Client, event *oauth.Event) error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	current, known := r.Get(client.ID)
+	if !known {
+		return oauth.NotFound("no client %s", quote(client.ID))
+	}
+	if err := current.MayChangeItself(event); err != nil {
+		return err
+	}
+	return r.remove(ctx, client.ID)
 }
+
+// HasSecret reports whether the client has a secret.
+func (c *Client) HasSecret() bool { return c.secret != nil }
+
+// newSecret makes a client secret of 390 bits, in 78 characters: more than the key
+// of HS512 must have (RFC 7518 section 3.2).
+func newSecret() string { return rand.Text() + rand.Text() + rand.Text() }
 
 // wantsSecret reports whether a method needs a secret that is not kept.
 func wantsSecret(method string, kept *credential) bool {

@@ -172,7 +172,7 @@ func (r *Registry) succeed(m *Metadata, replaces *Client, event *oauth.Event) (k
 	case current != replaces: // what was judged is not what is there any more
 		return nil, oauth.TemporarilyUnavailable().Because("client %s was changed meanwhile", replaces.ID)
 	}
-	if err := replaces.mayChangeItself(event); err != nil {
+	if err := replaces.MayChangeItself(event); err != nil {
 		return nil, err
 	}
 	m.ClientID, m.ClientIDIssuedAt = replaces.ID, replaces.Metadata.ClientIDIssuedAt

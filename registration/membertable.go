@@ -131,7 +131,7 @@ var members = []Member{
 	{"registration_scope", OperatorDecides, Refused, "the most that the client may give itself; empty is what the realm lets any have"},
 	{"registration_locked", OperatorDecides, Refused, "true: the client may read its registration, and neither change nor delete it"},
 	{"disabled", OperatorDecides, Refused, "true: no tokens, those there are dead, and the registration cannot be reached"},
-	{"client_secret", OperatorDecides, Refused, "made here for methods that want one, 384 bits, without an end; the client may send the one it has"},
+	{"client_secret", OperatorDecides, Refused, "made here for methods that want one, 390 bits, without an end; the client may send the one it has"},
 	{"policy", OperatorDecides, Refused, "that of the initial access token, of the issuer of the statement, or the realm's for registrations"},
 	{"access_token_signed_response_alg", OperatorDecides, Refused, ruleSigned},
 	{"access_token_expiration", OperatorDecides, Refused, "seconds, within the policy's"},

@@ -259,10 +259,12 @@ func (r *Registry) Delete(ctx context.Context, id string) error {
 	if _, ok := r.held(id); !ok {
 		return oauth.NotFound("no client %s", quote(id))
 	}
-	err := r.table.Store.Update(ctx, func(tx store.Tx) error {
-		return r.deleteTx(tx, id)
-	})
-	if err != nil {
+	return r.remove(ctx, id)
+}
+
+// remove deletes a client that there is. The caller holds writing.
+func (r *Registry) remove(ctx context.Context, id string) error {
+	if err := r.table.Store.Update(ctx, func(tx store.Tx) error { return r.deleteTx(tx, id) }); err != nil {
 		return fmt.Errorf("delete client %s: %w", quote(id), err)
 	}
 	r.mu.Lock()

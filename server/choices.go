@@ -27,6 +27,7 @@ var choices = map[string]choice{
 	"built-in layout": {noun: "built-in layout", words: sortedKeys(layouts)},
 	"ecosystem":       {noun: "ecosystem", words: registration.Dialects()},
 	"statement-alg":   {noun: "signing algorithm for software statements", words: directory.StatementAlgs},
+	"access":          {noun: "way to register", words: []string{accessOpen, accessInitial, accessCertificate, accessStatement}},
 	"rules":           {noun: "ecosystem", words: registration.Ecosystems()},
 	"level":           {noun: "log level", words: []string{"debug", "info", "warn", "error"}},
 	"dn-matching":     {noun: "DN matching", words: []string{string(mtls.MatchStrict), string(mtls.MatchAnyOrder), string(mtls.MatchBrazil)}},

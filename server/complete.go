@@ -74,9 +74,10 @@ func (c *Config) fill() {
 	preset(&c.Log.Level, "info")
 }
 
-func preset(text *string, value string) {
-	if *text == "" {
-		*text = value
+func preset[T comparable](at *T, value T) {
+	var none T
+	if *at == none {
+		*at = value
 	}
 }
 
@@ -144,7 +145,7 @@ func (r *Realm) fill(name string, c *Config) {
 		r.Scopes = []string{"openid", "accounts", "payments", directory.Scope}
 	}
 	if r.Registration != nil {
-		r.Registration.fill(r)
+		r.Registration.fill(r, c)
 	}
 }
 

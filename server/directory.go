@@ -30,15 +30,22 @@ func (s *Server) openDirectory(ctx context.Context) error {
 	return err
 }
 
-// standing is what the directory says of a realm's clients; nil without one.
-func (s *Server) standing(realm string) func(*registration.Client) error {
-	switch {
-	case s.directory == nil:
-		return nil
-	case realm == s.order[0]:
-		return s.directory.Standing
+// standing is what the operator and, where there is one, the directory say of a
+// realm's clients.
+func (s *Server) standing(realm string) func(*registration.Client) *registration.Suspended {
+	if s.directory == nil {
+		return (*registration.Client).Suspended
 	}
-	return s.directory.Vouched
+	listed := s.directory.Vouched
+	if realm == s.order[0] {
+		listed = s.directory.Standing
+	}
+	return func(client *registration.Client) *registration.Suspended {
+		if suspended := client.Suspended(); suspended != nil {
+			return suspended
+		}
+		return listed(client)
+	}
 }
 
 // directoryAPI is the directory as an API that tokens of its realm are for: every

@@ -51,6 +51,9 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
 		&scim.Provider{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
+	if registration := r.registration(s); registration != nil {
+		list = append(list, registration)
+	}
 	if s.gateways != nil {
 		list = append(list, &flow.AuthorizationCheck{Guard: r.guard(r.config.Audience), Targets: r.targets(s), Gateways: s.gateways})
 	}

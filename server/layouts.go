@@ -22,6 +22,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/bank",
 		"scim":                   "/scim/v2",
 		"authorization_check":    "/authz",
+		"registration_endpoint":  "/reg",
 	},
 	// The same below the realm's own path.
 	"realm": {
@@ -33,6 +34,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/realms/{realm}/bank",
 		"scim":                   "/realms/{realm}/scim/v2",
 		"authorization_check":    "/realms/{realm}/authz",
+		"registration_endpoint":  "/realms/{realm}/reg",
 	},
 	"keycloak": keycloak(""),
 	// CERN's: Keycloak below /auth, and the API Access endpoint beside its token
@@ -50,6 +52,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/t/{realm}/bank",
 		"scim":                   "/t/{realm}/scim2",
 		"authorization_check":    "/t/{realm}/authz",
+		"registration_endpoint":  "/t/{realm}/api/identity/oauth2/dcr/v1.1/register",
 	},
 	// Aidbox has no realm in its paths, so one realm of a server can have it.
 	"aidbox": {
@@ -61,6 +64,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/{realm}/bank",
 		"scim":                   "/{realm}/scim/v2",
 		"authorization_check":    "/{realm}/authz",
+		"registration_endpoint":  "/{realm}/reg",
 	},
 }
 
@@ -77,6 +81,7 @@ func keycloak(base string) endpoint.Layout {
 		"bank":                   realm + "/bank",
 		"scim":                   realm + "/scim/v2",
 		"authorization_check":    realm + "/authz",
+		"registration_endpoint":  realm + "/clients-registrations/openid-connect",
 	}
 }
 

@@ -34,8 +34,10 @@ type realm struct {
 
 	clients *registration.Registry
 	fetch   *registration.Fetcher
-	// registrar judges registration requests; nil where nobody may register.
+	// registrar judges registration requests, with initial access tokens among them;
+	// nil where nobody may register.
 	registrar *registration.Registrar
+	initial   *registration.InitialTokens
 
 	apis   *registration.APIs
 	users  *users.Users
@@ -139,7 +141,9 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 	}
 	r.fetch = registration.NewFetcher(registration.FetchConfig{
 		AllowPrivate: r.config.JWKS.AllowPrivate, AnyPort: len(r.config.JWKS.AllowPrivate) > 0, RootCAs: roots, Now: r.now,
+		Own: s.ownDocument(),
 	})
+	r.openInitial(s, sealer)
 	r.clients, err = registration.Open(ctx, registration.Config{
 		Realm:         r.name,
 		Store:         s.store,
@@ -151,6 +155,8 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 		Fetch:         r.fetch,
 		Now:           r.now,
 		AllowTestKeys: r.sandboxed,
+		Initial:       r.initial,
+		Quota:         r.config.Registration.quota(),
 	})
 	if err != nil {
 		return fmt.Errorf("clients of realm %s: %w", r.name, err)

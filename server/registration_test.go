@@ -36,7 +36,7 @@ func TestRegistrationRefused(t *testing.T) {
 	const realm = "realms:\n  default:\n    trust: {sandbox_ca: true}\n    registration:\n      "
 	for text, want := range map[string]string{
 		"ecosystem: atlantis": `5:7: realms.default.registration.ecosystem: no ecosystem "atlantis"; there are rfc7591, uk, brazil, cdr, uae, raidiam`,
-		"ecosystem: uae":      `5:7: realms.default.registration.ecosystem: uae has no software statements: it asks the directory whose a certificate is, and no directory of this process is trusted here`,
+		"ecosystem: uae":      `5:7: realms.default.registration.ecosystem: uae has no software statements: it asks the directory whose a certificate is; list it in directory`,
 		"scopes: [admin]":     `5:16: realms.default.registration.scopes[0]: "admin" is not among the realm's scopes`,
 
 		"issuers: {ob: {keys: good.jwks}}":                                                    `5:17: realms.default.registration.issuers.ob.ecosystem: is missing`,

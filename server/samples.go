@@ -13,16 +13,20 @@ import (
 // paths of another server, with the client of that server's documentation.
 func sampleRealms() map[string]*Realm {
 	plain := func(layout string, scopes ...string) *Realm {
-		return &Realm{Layout: layout, Sandbox: true, Policy: "oauth2", Scopes: scopes}
+		return &Realm{Layout: layout, Sandbox: true, Policy: "oauth2", Scopes: scopes, Registration: &Registration{Access: anyWay}}
 	}
 	cern := plain("cern", "openid", "accounts")
 	cern.Subject = "service-account-{client_id}"
 	return map[string]*Realm{
 		"default": {
 			Sandbox: true, Policy: "fapi2", Policies: []string{"sandbox", "oauth2", "fapi1-advanced"},
-			Scopes: []string{"openid", "accounts", "payments", "directory:software"},
+			Scopes:       []string{"openid", "accounts", "payments", "directory:software"},
+			Registration: &Registration{Access: anyWay, Policy: "oauth2", Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
 		},
-		"strict":  {Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"}},
+		"strict": {
+			Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"},
+			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
+		},
 		"myrealm": plain("keycloak", "openid", "accounts"),
 		"cern":    cern,
 		"myorg": plain("asgardeo", "openid", "accounts",
@@ -30,6 +34,10 @@ func sampleRealms() map[string]*Realm {
 		"aidbox": plain("aidbox", "openid", "accounts"),
 	}
 }
+
+// anyWay lets software register itself at a realm by nothing, and by whatever it
+// has.
+var anyWay = []string{accessOpen, accessInitial, accessCertificate, accessStatement}
 
 // sample is one client of a fresh sandbox.
 type sample struct {

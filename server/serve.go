@@ -189,6 +189,9 @@ func (s *Server) everyMinute(ctx context.Context) {
 		if err := r.keys.Refresh(ctx); err != nil && ctx.Err() == nil {
 			s.options.Log.Error("signing keys could not be read", "realm", name, "error", err.Error())
 		}
+		if err := r.expireUnused(ctx); err != nil && ctx.Err() == nil {
+			s.options.Log.Error("unused clients could not be deleted", "realm", name, "error", err.Error())
+		}
 	}
 	if !s.samplesDue.IsZero() && s.options.Now().After(s.samplesDue) {
 		s.renewSamples(ctx)

@@ -25,9 +25,9 @@ type Authenticator struct {
 	TokenEndpoints []string
 	// MTLSURL is where certificates are asked for; advice names it.
 	MTLSURL string
-	// Standing says why a client that is who it says may do nothing now; nil where
-	// there is nobody to say so.
-	Standing func(*registration.Client) error
+	// Standing says why a client that is who it says may do nothing now, nil for one
+	// that may; nil is for a realm where all may.
+	Standing func(*registration.Client) *registration.Suspended
 	// Assertions remembers spent client assertions until they have expired, Grants
 	// the authorization grants.
 	Assertions, Grants store.Claims
@@ -38,15 +38,15 @@ type Authenticator struct {
 }
 
 // standing asks whether a client that is who it says may do anything now.
-func (a *Authenticator) standing(client *registration.Client, event *oauth.Event) error {
+func (a *Authenticator) standing(client *registration.Client, event *oauth.Event) *registration.Suspended {
 	if a.Standing == nil {
 		return nil
 	}
-	err := a.Standing(client)
-	if err != nil {
-		event.Fail("client standing", "Active software of an Active organisation", err.Error(), "have the directory make it Active again")
+	suspended := a.Standing(client)
+	if suspended != nil {
+		event.Fail("client standing", suspended.Expected, suspended.Presented, suspended.Advice)
 	}
-	return err
+	return suspended
 }
 
 // Attempt is what a request presents to say who sends it.
@@ -110,14 +110,15 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	if err := methods[registered](a, ctx, client, attempt); err != nil {
 		return Identity{}, err
 	}
-	if err := a.standing(client, event); err != nil {
-		return Identity{}, oauth.InvalidClient("the client's software is not active in the directory").Because("%w", err)
+	if suspended := a.standing(client, event); suspended != nil {
+		return Identity{}, oauth.InvalidClient("%s", suspended.Public).Because("%w", suspended)
 	}
 	if a.Verified != nil && attempt.Certificate != nil && !attempt.Certificate.SelfSigned() {
 		if err := a.Verified(ctx, attempt.Certificate); err != nil {
 			return Identity{}, err
 		}
 	}
+	client.Used(a.Now())
 	event.ClientID = client.ID
 	return Identity{Client: client, Certificate: attempt.Certificate}, nil
 }

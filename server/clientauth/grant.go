@@ -63,8 +63,8 @@ func (a *Authenticator) Grant(ctx context.Context, text string, event *oauth.Eve
 	if err := verifySignature(k, &read, client, publicKeys(ctx, client), event); err != nil {
 		return nil, err
 	}
-	if err := a.standing(client, event); err != nil {
-		return nil, k.failed("%w", err)
+	if suspended := a.standing(client, event); suspended != nil {
+		return nil, k.failed("%w", suspended)
 	}
 	if err := apart(&read, &claims, event); err != nil {
 		return nil, err

@@ -66,6 +66,9 @@ type Directory struct {
 	servers       records[AuthorisationServer]
 	keys          records[Key]
 	byClient      map[string]*SoftwareStatement // by ClientId
+	// byThumbprint are the records of the keys with certificates; one that is gone
+	// leads to none.
+	byThumbprint map[string]string
 }
 
 // Open reads the records into memory, and makes the keys that sign statements if
@@ -79,6 +82,7 @@ func Open(ctx context.Context, config Config) (*Directory, error) {
 		servers:       recordsOf[AuthorisationServer](&config, "server"),
 		keys:          recordsOf[Key](&config, "key"),
 		byClient:      map[string]*SoftwareStatement{},
+		byThumbprint:  map[string]string{},
 	}
 	var err error
 	if d.keyring, err = token.OpenKeyring(ctx, token.KeyringConfig{
@@ -94,6 +98,9 @@ func Open(ctx context.Context, config Config) (*Directory, error) {
 	}
 	for _, software := range d.software.byID {
 		d.byClient[software.ClientID] = software
+	}
+	for record, key := range d.keys.byID {
+		d.byThumbprint[key.Thumbprint] = record
 	}
 	return d, nil
 }
@@ -234,7 +241,7 @@ func newID() string {
 // Standing says why a client may have no tokens and use none: the directory knows
 // its software, and that or its organisation is not Active. It is asked on every
 // request, and looks at one map for a client that is none of the directory's.
-func (d *Directory) Standing(client *registration.Client) error {
+func (d *Directory) Standing(client *registration.Client) *registration.Suspended {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if software, ok := d.byClient[client.ID]; ok {
@@ -245,28 +252,28 @@ func (d *Directory) Standing(client *registration.Client) error {
 
 // Vouched is Standing for the clients of other realms, whose ids mean nothing here:
 // it looks at those that were registered with a statement of the directory.
-func (d *Directory) Vouched(client *registration.Client) error {
+func (d *Directory) Vouched(client *registration.Client) *registration.Suspended {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.vouched(client)
 }
 
-func (d *Directory) vouched(client *registration.Client) error {
+func (d *Directory) vouched(client *registration.Client) *registration.Suspended {
 	if client.Metadata.SoftwareStatementIssuer != registration.DirectoryIssuer {
 		return nil
 	}
 	software, ok := d.software.byID[client.Metadata.SoftwareID]
 	if !ok {
-		return fmt.Errorf("software %s has been removed from the directory", oauth.Clip(client.Metadata.SoftwareID))
+		return notActive("software %s has been removed from the directory", oauth.Clip(client.Metadata.SoftwareID))
 	}
 	return d.standing(software)
 }
 
 // standing looks at the status of software and of its organisation. The caller
 // holds the lock.
-func (d *Directory) standing(software *SoftwareStatement) error {
+func (d *Directory) standing(software *SoftwareStatement) *registration.Suspended {
 	if software.Status != statusActive {
-		return fmt.Errorf("software %s is %s in the directory", software.ID, software.Status)
+		return notActive("software %s is %s in the directory", software.ID, software.Status)
 	}
 	organisation, ok := d.organisations.byID[software.OrganisationID]
 	if !ok || organisation.Status != statusActive {
@@ -274,7 +281,14 @@ func (d *Directory) standing(software *SoftwareStatement) error {
 		if ok {
 			status = organisation.Status
 		}
-		return fmt.Errorf("organisation %s is %s in the directory", software.OrganisationID, status)
+		return notActive("organisation %s is %s in the directory", software.OrganisationID, status)
 	}
 	return nil
+}
+
+func notActive(format string, args ...any) *registration.Suspended {
+	return &registration.Suspended{
+		Expected: "Active software of an Active organisation", Presented: fmt.Sprintf(format, args...),
+		Advice: "have the directory make it Active again", Public: "the client's software is not active in the directory",
+	}
 }

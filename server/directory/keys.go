@@ -17,6 +17,7 @@ import (
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/store"
 	"github.com/fapid/fapid/testkeys"
 )
 
@@ -270,7 +271,11 @@ func (d *Directory) addKey(ctx context.Context, k *Key) (*Key, error) {
 	if err := d.room(k.OrganisationID, k.SoftwareID); err != nil {
 		return nil, err
 	}
-	return k, d.commit(ctx, d.claim("kid/"+k.record()), d.keys.put(k.record(), k))
+	known := edit{
+		write: func(store.Tx) error { return nil },
+		show:  func() { d.byThumbprint[k.Thumbprint] = k.record() },
+	}
+	return k, d.commit(ctx, d.claim("kid/"+k.record()), d.keys.put(k.record(), k), known)
 }
 
 // keyAt finds a key of an owner by its kid.

@@ -50,7 +50,8 @@ func (d *Directory) publish(site *endpoint.Site) {
 			{inactive + applicationSet, false, true}, {inactive + transportSet, true, true},
 		} {
 			open(owner+set.path, "keystore"+set.path, func(r *endpoint.Request) (*endpoint.Answer, error) {
-				return d.keySet(r, set.transport, set.inactive)
+				body, err := d.keySet(r.Path["organisation"], r.Path["software"], set.transport, set.inactive)
+				return &endpoint.Answer{Body: body, Type: jwksType}, err
 			})
 		}
 		open(owner+"/{kid}.pem", "keystore/pem", d.certificate)
@@ -109,10 +110,9 @@ func (d *Directory) ownerURL(k *Key) string {
 
 func (d *Directory) keyURL(k *Key) string { return d.ownerURL(k) + "/" + k.ID + ".pem" }
 
-// keySet serves the keys of an owner: those that count, or those that do no more.
+// keySet has the keys of an owner: those that count, or those that do no more.
 // Transport keys are never among the others, nor the others among them.
-func (d *Directory) keySet(r *endpoint.Request, transport, inactive bool) (*endpoint.Answer, error) {
-	organisation, software := r.Path["organisation"], r.Path["software"]
+func (d *Directory) keySet(organisation, software string, transport, inactive bool) ([]byte, error) {
 	if _, _, err := d.owner(organisation, software); err != nil {
 		return nil, err
 	}
@@ -123,8 +123,7 @@ func (d *Directory) keySet(r *endpoint.Request, transport, inactive bool) (*endp
 	}) {
 		keys = append(keys, d.published(k))
 	}
-	body, err := json.Marshal(map[string]any{"keys": keys})
-	return &endpoint.Answer{Body: body, Type: jwksType}, err
+	return json.Marshal(map[string]any{"keys": keys})
 }
 
 // certificate serves the certificate of a key, with its chain.

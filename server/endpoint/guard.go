@@ -14,9 +14,10 @@ import (
 // realm that is meant for this resource, used by whom it is bound to.
 type Guard struct {
 	Issuer *token.Issuer
-	// Audience is what aud must name.
-	Audience string
-	Binder   *binding.Binder
+	// Audience is what aud must name; AnyAudience takes a token for whatever API.
+	Audience    string
+	AnyAudience bool
+	Binder      *binding.Binder
 	// RequireBound refuses tokens that are bound to nothing.
 	RequireBound bool
 }
@@ -24,7 +25,7 @@ type Guard struct {
 // Admit lets a sender in who has a token with all of the scope; the checks are
 // those of package resource.
 func (g *Guard) Admit(ctx context.Context, sender *binding.Sender, scope oauth.Scope) (*token.Claims, error) {
-	gate := resource.Gate{Audience: g.Audience, Binder: g.Binder, RequireBound: g.RequireBound}
+	gate := resource.Gate{Audience: g.Audience, AnyAudience: g.AnyAudience, Binder: g.Binder, RequireBound: g.RequireBound}
 	tokens := ownTokens{issuer: g.Issuer}
 	if err := gate.Admit(ctx, &tokens, sender, scope); err != nil {
 		return nil, err

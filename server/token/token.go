@@ -98,9 +98,9 @@ type Issuer struct {
 	Sessions *Sessions
 	// Client finds a client that may still get and use tokens.
 	Client func(id string) (*registration.Client, bool)
-	// Standing says why a client may use no token now; nil where there is nobody to
-	// say so.
-	Standing func(*registration.Client) error
+	// Standing says why a client may use no token now, nil for one that may; nil is
+	// for a realm where all may.
+	Standing func(*registration.Client) *registration.Suspended
 	// CertificateRevoked reports whether the certificate with this x5t#S256 has
 	// been revoked; what is bound to it is dead with it.
 	CertificateRevoked func(thumbprint string) bool
@@ -292,9 +292,9 @@ func (i *Issuer) standing(client *registration.Client, check string, event *oaut
 	if i.Standing == nil {
 		return nil
 	}
-	if err := i.Standing(client); err != nil {
-		event.Fail(check, "Active software of an Active organisation", err.Error(), "have the directory make it Active again")
-		return refused(err)
+	if suspended := i.Standing(client); suspended != nil {
+		event.Fail(check, suspended.Expected, suspended.Presented, suspended.Advice)
+		return refused(suspended)
 	}
 	return nil
 }
