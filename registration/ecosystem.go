@@ -31,8 +31,6 @@ type Ecosystem struct {
 	Required []string
 	// Aliases are older names of members.
 	Aliases map[string]string
-	// ScopeList takes scope as an array of strings, too.
-	ScopeList bool
 	// InlineKeys lets software register jwks; otherwise its keys are where the
 	// statement says.
 	InlineKeys bool

@@ -91,7 +91,6 @@ var ecosystems = []Ecosystem{
 		Members:          allStated(PartOf, MustAgree),
 		Required:         []string{"token_endpoint_auth_method", "grant_types", "application_type", "id_token_signed_response_alg", "request_object_signing_alg"},
 		Aliases:          map[string]string{"tls_client_auth_dn": mtls.KindSubjectDN}, // DCR 3.1
-		ScopeList:        true,
 		MobileApps:       true,
 		PublicRedirects:  true,
 		AuthMethods:      []string{oauth.AuthPrivateKeyJWT, oauth.AuthTLS},

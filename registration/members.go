@@ -109,7 +109,7 @@ func (j *judgement) renameMembers() error {
 		j.event.Pass(older, name, "the older name")
 	}
 	raw := j.members["scope"]
-	if !j.rules.ScopeList || oauth.JSONKind(raw) != "an array" {
+	if oauth.JSONKind(raw) != "an array" {
 		return nil
 	}
 	var scopes []string

@@ -66,7 +66,7 @@ var members = []Member{
 	{"token_endpoint_auth_signing_alg", ClientDecides, Refused, "one of the policy's, for which there is a key"},
 	{"grant_types", ClientDecides, Refused, "served here, and in the policy"},
 	{"response_types", ClientDecides, Refused, "`code`, `token`, `id_token` and combinations, with the grants they need (RFC 7591 section 2.1)"},
-	{"scope", ClientDecides, Refused, "a text, or an array where the ecosystem says so; within what software may ask for"},
+	{"scope", ClientDecides, Refused, "a text, or an array of texts, which becomes one; within what software may ask for"},
 	{"client_name", ClientDecides, Kept, ruleText + "; shown as text, and marked for the operator where it could deceive"},
 	{"client_uri", ClientDecides, Kept, ruleWebURI},
 	{"logo_uri", ClientDecides, Kept, ruleWebURI},

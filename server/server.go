@@ -264,6 +264,15 @@ func (s *Server) Clients(realm string) *registration.Registry {
 	return nil
 }
 
+// InitialTokens are the initial access tokens of a realm, nil for a name there is none of and
+// for a realm where no software registers itself.
+func (s *Server) InitialTokens(realm string) *registration.InitialTokens {
+	if r, ok := s.realms[realm]; ok {
+		return r.initial
+	}
+	return nil
+}
+
 // APIs are the protected APIs of a realm, nil for an unknown one.
 func (s *Server) APIs(realm string) *registration.APIs {
 	if r, ok := s.realms[realm]; ok {
