@@ -20,7 +20,7 @@ var floors = map[string]int{
 	"certs": 1, "registration": 1, "mtls/doctor": 1,
 	"server/token": 2, "server/binding": 2, "server/clientauth": 2, "server/participant": 2,
 	"server/endpoint": 3,
-	"server/flow":     4, "server/bank": 4, "server/admin": 4,
+	"server/flow":     4, "server/bank": 4, "server/manage": 4, "server/admin": 4,
 	"server":            5,
 	"server/servertest": 6, "cmd/fapid": 6,
 

@@ -168,7 +168,7 @@ func checkMembers(raw []byte) (*keyMembers, error) {
 		if !given {
 			continue
 		}
-		if err := decodeMember(value, member.into); err != nil {
+		if err := decodeValue(value, member.into); err != nil {
 			return nil, fmt.Errorf("%s %w", member.name, err)
 		}
 	}

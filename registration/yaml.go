@@ -4,109 +4,128 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
-
-	"github.com/fapid/fapid/oauth"
+	"github.com/goccy/go-yaml/token"
 )
 
-// ParseMetadataYAML reads a registration written in YAML by the rules of
-// [ParseMetadata]; errors begin with the line and column. One document, plain
-// values only: anchors, aliases, tags and merge keys are refused, because they
-// let a small file stand for an enormous one.
-func ParseMetadataYAML(data []byte) (Metadata, error) {
-	var m Metadata
-	if err := decodeYAML(data, &m); err != nil {
-		return Metadata{}, oauth.InvalidClientMetadata("%s", err.Error())
+// yaml reads one YAML document with plain values only: anchors, aliases, tags and
+// merge keys are refused, because they let a small file stand for an enormous one.
+// Errors begin with the line and column.
+func (d *decoding) yaml(into any) error {
+	tokens := lexer.Tokenize(string(d.data))
+	if err := bounded(tokens); err != nil {
+		return err
 	}
-	return m, nil
-}
-
-func decodeYAML(data []byte, m *Metadata) error {
-	if len(data) > maxMetadataBytes {
-		return fmt.Errorf("the registration is longer than %d bytes", maxMetadataBytes)
-	}
-	if !utf8.Valid(data) {
-		return errors.New("the registration is not valid UTF-8")
-	}
-	file, err := parser.ParseBytes(data, 0)
+	file, err := parser.Parse(tokens, 0)
 	if err != nil {
 		return fmt.Errorf("YAML: %s", firstLine(yaml.FormatError(err, false, false)))
 	}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return errors.New("expected one YAML document with the registration in it")
+		return fmt.Errorf("expected one YAML document with the %s in it", d.what)
 	}
 	root, ok := file.Docs[0].Body.(*ast.MappingNode)
 	if !ok {
-		return errors.New("the registration must be a YAML mapping of members")
+		return fmt.Errorf("the %s must be a YAML mapping of members", d.what)
 	}
-	positions := make(map[string]string, len(root.Values))
-	for _, value := range root.Values {
-		positions[keyText(value.Key)] = position(value.Key)
-	}
-	var out strings.Builder
-	if err := writeJSON(&out, root, 0); err != nil {
+	converted := conversion{positions: map[string]string{}}
+	if err := converted.write("", root, 0); err != nil {
 		return err
 	}
-	if err := decodeMetadata([]byte(out.String()), m); err != nil {
-		var fault *memberError
-		if errors.As(err, &fault) {
-			return fmt.Errorf("%s: %w", positions[fault.member], err)
+	err = d.object("", []byte(converted.out.String()), reflect.ValueOf(into).Elem())
+	var fault *memberError
+	if errors.As(err, &fault) {
+		return at(converted.positions[fault.path], err)
+	}
+	return err
+}
+
+// Bounds of a document: deeper than a key set in a registration ever nests, and
+// more words than an API with a thousand clients has.
+const (
+	maxYAMLDepth  = 16
+	maxYAMLTokens = 20_000
+)
+
+// bounded refuses what would take the parser into deep recursion, or into time
+// that grows with the square of the input, before the parser sees it.
+func bounded(tokens token.Tokens) error {
+	if len(tokens) > maxYAMLTokens {
+		return errors.New("YAML: more members and values than are read")
+	}
+	depth, dashes, line := 0, 0, 0
+	for _, t := range tokens {
+		if t.Position.Line != line {
+			line, dashes = t.Position.Line, 0
 		}
-		return err
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			depth++
+		case token.MappingEndType, token.SequenceEndType:
+			depth--
+		case token.SequenceEntryType:
+			dashes++
+		}
+		if max(depth, dashes) > maxYAMLDepth {
+			return fmt.Errorf("line %d, column %d: nested deeper than %d levels", t.Position.Line, t.Position.Column, maxYAMLDepth)
+		}
 	}
 	return nil
 }
 
-// maxYAMLDepth is deeper than a key set in a registration ever nests.
-const maxYAMLDepth = 16
+// conversion turns a node into the JSON it stands for, and notes where the members
+// are, by their paths.
+type conversion struct {
+	out       strings.Builder
+	positions map[string]string
+}
 
-// writeJSON turns a node into the JSON it stands for. Repeated keys are left to
-// the strict JSON decoder, except that here they have a position.
-func writeJSON(out *strings.Builder, node ast.Node, depth int) error {
+func (c *conversion) write(path string, node ast.Node, depth int) error {
 	if depth > maxYAMLDepth {
 		return fmt.Errorf("%s: nested deeper than %d levels", position(node), maxYAMLDepth)
 	}
 	switch node := node.(type) {
 	case *ast.MappingNode:
-		return writeMapping(out, node, depth)
+		return c.mapping(path, node, depth)
 	case *ast.SequenceNode:
-		out.WriteByte('[')
+		c.out.WriteByte('[')
 		for i, value := range node.Values {
 			if i > 0 {
-				out.WriteByte(',')
+				c.out.WriteByte(',')
 			}
-			if err := writeJSON(out, value, depth+1); err != nil {
+			c.positions[element(path, i)] = position(value)
+			if err := c.write(element(path, i), value, depth+1); err != nil {
 				return err
 			}
 		}
-		out.WriteByte(']')
+		c.out.WriteByte(']')
 	case *ast.StringNode:
-		return writeText(out, node.Value)
+		return c.text(node.Value)
 	case *ast.LiteralNode:
-		return writeText(out, node.Value.Value)
+		return c.text(node.Value.Value)
 	case *ast.IntegerNode:
-		fmt.Fprint(out, node.Value)
+		fmt.Fprint(&c.out, node.Value)
 	case *ast.FloatNode:
-		out.WriteString(strconv.FormatFloat(node.Value, 'g', -1, 64))
+		c.out.WriteString(strconv.FormatFloat(node.Value, 'g', -1, 64))
 	case *ast.BoolNode:
-		out.WriteString(strconv.FormatBool(node.Value))
+		c.out.WriteString(strconv.FormatBool(node.Value))
 	case *ast.NullNode:
-		out.WriteString("null")
+		c.out.WriteString("null")
 	default:
 		return fmt.Errorf("%s: only plain YAML values are read here, not %s", position(node), strings.ToLower(node.Type().String()))
 	}
 	return nil
 }
 
-func writeMapping(out *strings.Builder, node *ast.MappingNode, depth int) error {
+func (c *conversion) mapping(path string, node *ast.MappingNode, depth int) error {
 	seen := make(map[string]bool, len(node.Values))
-	out.WriteByte('{')
+	c.out.WriteByte('{')
 	for i, value := range node.Values {
 		switch value.Key.(type) {
 		case *ast.StringNode, *ast.IntegerNode, *ast.BoolNode:
@@ -119,23 +138,24 @@ func writeMapping(out *strings.Builder, node *ast.MappingNode, depth int) error 
 		}
 		seen[name] = true
 		if i > 0 {
-			out.WriteByte(',')
+			c.out.WriteByte(',')
 		}
-		if err := writeText(out, name); err != nil {
+		if err := c.text(name); err != nil {
 			return err
 		}
-		out.WriteByte(':')
-		if err := writeJSON(out, value.Value, depth+1); err != nil {
+		c.out.WriteByte(':')
+		c.positions[below(path, name)] = position(value.Key)
+		if err := c.write(below(path, name), value.Value, depth+1); err != nil {
 			return err
 		}
 	}
-	out.WriteByte('}')
+	c.out.WriteByte('}')
 	return nil
 }
 
-func writeText(out *strings.Builder, text string) error {
+func (c *conversion) text(text string) error {
 	encoded, err := stdjson.Marshal(text)
-	out.Write(encoded)
+	c.out.Write(encoded)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
+	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/store"
 )
@@ -40,7 +41,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 	if r.name == s.order[0] && s.ca != nil {
 		list = append(list, &flow.CRL{List: s.ca.CRL})
 	}
-	clients.Authenticator = &clientauth.Authenticator{
+	authenticator := &clientauth.Authenticator{
 		Clients:        r.clients,
 		Trust:          r.trust.Load,
 		Issuer:         r.config.Issuer,
@@ -48,6 +49,11 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		Assertions:     store.Claims{Store: s.store, Name: r.name + "/client-assertion"},
 		Now:            r.now,
 		TokenEndpoints: r.tokenEndpoints(),
+		EitherSecret:   r.config.EitherSecret,
+	}
+	clients.Authenticator = authenticator
+	if api := r.managementAPI(authenticator); api != nil {
+		list = append(list, api)
 	}
 	return list
 }
@@ -61,7 +67,11 @@ func (r *realm) guard(audience string) *endpoint.Guard {
 // the realm may call.
 func (r *realm) targets() *flow.Targets {
 	own := &registration.API{ID: r.config.Audience, Name: "bank", Clients: map[string]registration.Access{registration.AnyClient: {}}}
-	return &flow.Targets{APIs: r.apis, Own: own}
+	targets := &flow.Targets{APIs: r.apis, Own: own, Management: r.managementTarget()}
+	if targets.Management != nil {
+		targets.Reserved = manage.Scopes()
+	}
+	return targets
 }
 
 // authMethods are the client authentication methods of all the realm's policies.

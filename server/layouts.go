@@ -20,6 +20,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/token/revocation",
 		"jwks_uri":               "/jwks",
 		"bank":                   "/bank",
+		"management_endpoint":    "/manage",
 	},
 	// The same below the realm's own path.
 	"realm": {
@@ -29,6 +30,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/realms/{realm}/token/revocation",
 		"jwks_uri":               "/realms/{realm}/jwks",
 		"bank":                   "/realms/{realm}/bank",
+		"management_endpoint":    "/realms/{realm}/manage",
 	},
 	"keycloak": keycloak(""),
 	// CERN's: Keycloak below /auth, and the API Access endpoint beside its token
@@ -44,6 +46,7 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/t/{realm}/oauth2/revoke",
 		"jwks_uri":               "/t/{realm}/oauth2/jwks",
 		"bank":                   "/t/{realm}/bank",
+		"management_endpoint":    "/t/{realm}/manage",
 	},
 	// Aidbox has no realm in its paths, so one realm of a server can have it.
 	"aidbox": {
@@ -53,6 +56,11 @@ var layouts = map[string]endpoint.Layout{
 		"revocation_endpoint":    "/auth/revoke",
 		"jwks_uri":               "/{realm}/.well-known/jwks.json",
 		"bank":                   "/{realm}/bank",
+		"management_endpoint":    "/{realm}/manage",
+		// The management API in the form of its own resources.
+		"aidbox_client":        "/Client /fhir/Client",
+		"aidbox_access_policy": "/AccessPolicy /fhir/AccessPolicy",
+		"aidbox_session":       "/Session /fhir/Session",
 	},
 }
 
@@ -67,6 +75,7 @@ func keycloak(base string) endpoint.Layout {
 		"revocation_endpoint":    protocol + "/revoke",
 		"jwks_uri":               protocol + "/certs",
 		"bank":                   realm + "/bank",
+		"management_endpoint":    realm + "/manage",
 	}
 }
 
@@ -75,6 +84,15 @@ func with(layout, changes endpoint.Layout) endpoint.Layout {
 	changed := maps.Clone(layout)
 	maps.Copy(changed, changes)
 	return changed
+}
+
+// endpointNames are all the endpoints that some layout has a path for.
+func endpointNames() []string {
+	all := endpoint.Layout{}
+	for _, layout := range layouts {
+		maps.Copy(all, layout)
+	}
+	return sortedKeys(all)
 }
 
 // layout returns a layout by name, one's own or built-in.

@@ -27,16 +27,16 @@ func TestKeyMatrix(t *testing.T) {
 	for _, open := range []bool{true, false} {
 		o.Open = open
 		for _, route := range o.routes() {
-			needed := route.access == change || route.access == read && !open
+			needed := route.Access == Change || route.Access == Read && !open
 			for name, headers := range presented {
-				w := o.request(t, route.method, filled(route.path), "", headers...)
+				w := o.request(t, route.Method, filled(route.Path), "", headers...)
 				if (w.Code == http.StatusUnauthorized) != needed {
-					t.Errorf("open %v, %s %s with %s: %d", open, route.method, route.path, name, w.Code)
+					t.Errorf("open %v, %s %s with %s: %d", open, route.Method, route.Path, name, w.Code)
 				}
 			}
-			w := o.request(t, route.method, filled(route.path), "", "Authorization", "bearer "+operatorKey)
+			w := o.request(t, route.Method, filled(route.Path), "", "Authorization", "bearer "+operatorKey)
 			if w.Code == http.StatusUnauthorized {
-				t.Errorf("%s %s with the key: %d", route.method, route.path, w.Code)
+				t.Errorf("%s %s with the key: %d", route.Method, route.Path, w.Code)
 			}
 		}
 	}
@@ -44,9 +44,9 @@ func TestKeyMatrix(t *testing.T) {
 
 // What changes something must say so in the table: nothing but GET may be read.
 func TestEveryChangeIsMarked(t *testing.T) {
-	for _, route := range new(Operator).routes() {
-		if (route.method == http.MethodGet) == (route.access == change) {
-			t.Errorf("%s %s has access %d", route.method, route.path, route.access)
+	for _, route := range newOperated(t).routes() {
+		if (route.Method == http.MethodGet) == (route.Access == Change) {
+			t.Errorf("%s %s has access %d", route.Method, route.Path, route.Access)
 		}
 	}
 }
@@ -83,9 +83,9 @@ func TestForeignHostIsMisdirected(t *testing.T) {
 		"":                    http.StatusMisdirectedRequest,
 	} {
 		for _, route := range o.routes() {
-			w := o.request(t, route.method, filled(route.path), "", "Host", name, "Authorization", "Bearer "+operatorKey)
+			w := o.request(t, route.Method, filled(route.Path), "", "Host", name, "Authorization", "Bearer "+operatorKey)
 			if (w.Code == http.StatusMisdirectedRequest) != (status == http.StatusMisdirectedRequest) {
-				t.Errorf("Host %q, %s %s: %d", name, route.method, route.path, w.Code)
+				t.Errorf("Host %q, %s %s: %d", name, route.Method, route.Path, w.Code)
 			}
 		}
 	}
@@ -103,12 +103,12 @@ func TestCrossSiteChangesAreRefused(t *testing.T) {
 	} {
 		headers = append(headers, "Authorization", "Bearer "+operatorKey)
 		for _, route := range o.routes() {
-			w := o.request(t, route.method, filled(route.path), "", headers...)
-			if (w.Code == http.StatusForbidden) != (route.access == change) {
-				t.Errorf("%s, %s %s: %d", name, route.method, route.path, w.Code)
+			w := o.request(t, route.Method, filled(route.Path), "", headers...)
+			if (w.Code == http.StatusForbidden) != (route.Access == Change) {
+				t.Errorf("%s, %s %s: %d", name, route.Method, route.Path, w.Code)
 			}
 			if w.Header().Get("Access-Control-Allow-Origin") != "" {
-				t.Errorf("%s %s allows other origins to read", route.method, route.path)
+				t.Errorf("%s %s allows other origins to read", route.Method, route.Path)
 			}
 		}
 	}
@@ -120,7 +120,7 @@ func TestOtherMethodsAreRefused(t *testing.T) {
 	o := newOperated(t)
 	for _, route := range o.routes() {
 		for _, method := range []string{http.MethodTrace, http.MethodPatch, http.MethodOptions} {
-			w := o.request(t, method, filled(route.path), "", "X-HTTP-Method-Override", route.method)
+			w := o.request(t, method, filled(route.Path), "", "X-HTTP-Method-Override", route.Method)
 			wantStatus(t, w, http.StatusMethodNotAllowed)
 		}
 	}

@@ -29,6 +29,9 @@ type Authenticator struct {
 	// Assertions remembers spent assertions until they have expired.
 	Assertions store.Claims
 	Now        func() time.Time
+	// EitherSecret takes the secret of a client in the header or in the body,
+	// whichever of the two it is registered for.
+	EitherSecret bool
 }
 
 // Attempt is what a request presents to say who sends it.
@@ -80,7 +83,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	}
 	event.Pass("client", client.ID, claimed.clientID)
 	registered := client.AuthMethod
-	if !claimed.uses(registered) {
+	if !a.takes(claimed, registered) {
 		event.Fail("client authentication method", registered, claimed.describe(), methodAdvice[registered])
 		return Identity{}, failed("registered for %s, presented %s", registered, claimed.describe())
 	}
@@ -117,6 +120,13 @@ func (c claim) uses(method string) bool {
 	default:
 		return c.form == "" // without a certificate, the method says so itself
 	}
+}
+
+// takes reports whether what was presented is what the client registered, or as
+// good here.
+func (a *Authenticator) takes(c claim, registered string) bool {
+	secret := registered == oauth.AuthSecretBasic || registered == oauth.AuthSecretPost
+	return c.uses(registered) || a.EitherSecret && secret && (c.form == "basic" || c.form == "post")
 }
 
 func (c claim) describe() string {

@@ -51,14 +51,21 @@ func tokenOf(header string) (scheme, token string) {
 func (r *Request) challenges(route *Route, refusal oauth.Error, uri string) []string {
 	realm := ` realm="` + r.issuer() + `"`
 	problem := problemOf(refusal, uri)
-	if route.Guard == nil || len(route.Guard.Binder.Algs) == 0 {
+	if route.Guard == nil {
 		return []string{oauth.SchemeBearer + realm + problem}
+	}
+	var also []string
+	if route.Guard.Basic != nil {
+		also = append(also, oauth.SchemeBasic+realm)
+	}
+	if len(route.Guard.Binder.Algs) == 0 {
+		return append([]string{oauth.SchemeBearer + realm + problem}, also...)
 	}
 	dpop := oauth.SchemeDPoP + realm + `, algs="` + strings.Join(route.Guard.Binder.Algs, " ") + `"`
 	if scheme, _ := tokenOf(r.Header.Get("Authorization")); scheme == oauth.SchemeDPoP {
 		return []string{dpop + problem}
 	}
-	return []string{oauth.SchemeBearer + realm + problem, dpop}
+	return append([]string{oauth.SchemeBearer + realm + problem, dpop}, also...)
 }
 
 // problemOf is the error in a challenge: none when the request carried no token

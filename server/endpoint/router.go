@@ -39,6 +39,8 @@ type Router struct {
 type served struct {
 	site   *Site
 	routes []Route
+	// item is what stands before the id in the path of an item.
+	item string
 }
 
 // Mount serves a site's routes. Two sites may not claim one path.
@@ -50,6 +52,9 @@ func (ro *Router) Mount(site *Site) error {
 		at := ro.exact[route.Path]
 		if at == nil {
 			at = &served{site: site}
+			if route.Item {
+				at.item, _, _ = strings.Cut(route.Path, "{")
+			}
 			ro.exact[route.Path] = at
 			if strings.Contains(route.Path, "{") {
 				ro.mux.Path(route.Path).Handler(at)
@@ -121,9 +126,9 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 }
 
 // serve calls the feature when what its route asks for has been seen to.
-func (route *Route) serve(r *Request) (_ *Answer, err error) {
+func (route *Route) serve(r *Request) (*Answer, error) {
 	if route.Guard != nil {
-		if r.Claims, err = route.Guard.admit(r.Context(), r, route.Scope); err != nil {
+		if err := route.Guard.admit(r.Context(), r, route.Scope); err != nil {
 			return nil, err
 		}
 	}
@@ -190,22 +195,36 @@ func (r *Request) presents(certificate *mtls.Presented) {
 // find looks the path up: literal paths in a map, because the token path should
 // not pay for every other route's pattern, the rest through mux. A path has one
 // spelling: whoever writes /%74oken or an escaped slash wants a proxy in front
-// to read another path than we do. The operator's listener has no proxy, and
-// client ids in its paths.
+// to read another path than we do. Only the id of an item may be escaped. The
+// operator's listener has no proxy.
 func (ro *Router) find(r *http.Request) (*served, map[string]string) {
-	if r.URL.RawPath != "" && ro.Listener != Admin {
-		return nil, nil
-	}
-	if at := ro.exact[r.URL.Path]; at != nil && !strings.Contains(r.URL.Path, "{") {
+	escaped := r.URL.RawPath != "" && ro.Listener != Admin
+	if at := ro.exact[r.URL.Path]; at != nil && !escaped && !strings.Contains(r.URL.Path, "{") {
 		return at, nil
 	}
 	var match mux.RouteMatch
 	if ro.mux.Match(r, &match) && match.MatchErr == nil {
-		if at, ok := match.Handler.(*served); ok {
+		if at, ok := match.Handler.(*served); ok && (ro.Listener == Admin || at.spelled(r, escaped)) {
 			return at, match.Vars
 		}
 	}
 	return nil, nil
+}
+
+// spelled reports whether everybody reads the path as we do: that of an item
+// begins as it is written in the route, and has no segment that would lead out of
+// it; any other has nothing escaped.
+func (s *served) spelled(r *http.Request, escaped bool) bool {
+	id, ok := strings.CutPrefix(r.URL.Path, s.item)
+	if s.item == "" || !ok || !strings.HasPrefix(r.URL.EscapedPath(), s.item) {
+		return !escaped
+	}
+	for segment := range strings.SplitSeq(id, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *served) methods() string {

@@ -50,14 +50,17 @@ type Route struct {
 	Name  string
 	Path  string
 	Label string
+	// Item marks a path that ends in a variable for the id of a thing, which may
+	// hold any character, escaped or not.
+	Item bool
 	// Methods it answers; HEAD comes with GET.
 	Methods []string
 	// Aliased puts the endpoint into mtls_endpoint_aliases (RFC 8705 section 5).
 	Aliased bool
 	// Form has the body read as parameters before Serve is called.
 	Form bool
-	// Guard protects the route: Serve is called with a token that has Scope, and
-	// refusals carry the challenges of RFC 6750 section 3 and RFC 9449 section 7.1.
+	// Guard protects the route: Serve is called with a token that has Scope, if
+	// that is not empty, and refusals carry the challenges of RFC 6750 section 3 and RFC 9449 section 7.1.
 	Guard *Guard
 	Scope string
 	// Bearer marks a route that checks a Bearer token of another kind by itself;
@@ -91,6 +94,9 @@ func (s *Site) Open(route Route) {
 	}
 	s.routes = append(s.routes, route)
 }
+
+// Routes are those that are open.
+func (s *Site) Routes() []Route { return slices.Clone(s.routes) }
 
 // Path is where discovery says an endpoint is.
 func (s *Site) Path(name string) string { return s.Paths(name)[0] }

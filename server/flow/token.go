@@ -82,11 +82,11 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	if err != nil {
 		return nil, err
 	}
-	target, err := t.Targets.choose(r.Form, authorization.Audience, identity.Client, r.Event)
+	target, err := t.Targets.choose(r.Form, authorization.Scope, authorization.Audience, identity.Client, r.Event)
 	if err != nil {
 		return nil, err
 	}
-	if authorization.Scope, err = target.narrow(authorization.Scope, r.Event); err != nil {
+	if authorization.Scope, err = target.narrow(authorization.Scope, scope, r.Event); err != nil {
 		return nil, err
 	}
 	if authorization.Confirmation, err = t.bind(ctx, r, identity.Client, authorization.Confirmation); err != nil {

@@ -1,0 +1,5 @@
+package manage
+
+import "github.com/fapid/fapid/server/endpoint"
+
+func (a *API) describe(site *endpoint.Site) {}
