@@ -38,8 +38,8 @@ func (r *realm) managementAPI(authenticator *clientauth.Authenticator) endpoint.
 }
 
 // describe is what is in force of the realm.
-func (r *realm) describe() manage.Description {
-	description := manage.Description{
+func (r *realm) describe() manage.InForce {
+	description := manage.InForce{
 		Name: r.name, Issuer: r.config.Issuer, Layout: r.config.Layout, Sandbox: r.config.Sandbox,
 		Policy: r.config.Policy, Policies: append([]string{r.config.Policy}, r.config.Policies...),
 		Scopes: r.scopes(), Audience: r.config.Audience, Subject: r.config.Subject, Discovery: r.site.Discovery(),

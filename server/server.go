@@ -31,6 +31,7 @@ import (
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/bank"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/store"
 )
@@ -205,7 +206,7 @@ func (s *Server) routeOperator() error {
 		CA: s.ca, Traces: s.traces, Metrics: s.metrics,
 		KeyHash: sha256.Sum256([]byte(s.operatorKey)), Open: s.options.OpenOperator,
 		Ready: s.ready, Hosts: []string{"localhost", "127.0.0.1", "::1"},
-		Managed: s.operations(), Lists: &endpoint.Lists{Sealer: cursors},
+		Managed: s.operations(), ManagedDescription: manage.Description(), Lists: &endpoint.Lists{Sealer: cursors},
 	}
 	for _, name := range s.order {
 		operator.Realms = append(operator.Realms, s.realms[name].operated())

@@ -19,8 +19,10 @@ type Operator struct {
 	Now     func() time.Time
 	// Realms in order; the first is the default one.
 	Realms []Realm
-	// Managed are the routes by which the realms are managed.
-	Managed []Route
+	// Managed are the routes by which the realms are managed, ManagedDescription
+	// is their part of the OpenAPI description.
+	Managed            []Route
+	ManagedDescription endpoint.Description
 	// CA issues certificates; nil when the server keeps none.
 	CA *certs.Authority
 	// Lists makes the cursors of lists.
@@ -97,7 +99,7 @@ func (o *Operator) routes() []Route {
 
 // Install opens the operator's routes on a site of their own.
 func (o *Operator) Install(site *endpoint.Site) {
-	for _, route := range o.routes() {
+	for _, route := range append(o.routes(), o.described(site.StandardURL)...) {
 		site.Open(endpoint.Route{
 			Path:    route.Path,
 			Label:   route.Label,

@@ -84,8 +84,8 @@ func newOperated(t *testing.T) *operated {
 	o := &operated{realm: &manage.Realm{
 		Name: "default", Clients: clients, APIs: apis, AccessPolicies: access, Keys: keys, Lists: lists,
 		Sessions: token.NewSessions("default", db, sealer, time.Now),
-		Describe: func() manage.Description {
-			return manage.Description{Name: "default", Discovery: json.RawMessage(discovery)}
+		Describe: func() manage.InForce {
+			return manage.InForce{Name: "default", Discovery: json.RawMessage(discovery)}
 		},
 	}}
 	o.Operator = &Operator{
@@ -94,8 +94,8 @@ func newOperated(t *testing.T) *operated {
 			Name: "default", Issuer: "https://as.example", Sandbox: true,
 			Discovery: func() []byte { return []byte(discovery) },
 		}},
-		Lists: lists,
-		CA:    ca, Traces: endpoint.NewTraces(50, 50), Metrics: NewMetrics(prometheus.NewRegistry(), "v1.2.3"),
+		Lists: lists, ManagedDescription: manage.Description(),
+		CA: ca, Traces: endpoint.NewTraces(50, 50), Metrics: NewMetrics(prometheus.NewRegistry(), "v1.2.3"),
 		KeyHash: sha256.Sum256([]byte(operatorKey)), Hosts: []string{"localhost"}, Open: true,
 		Ready: func(context.Context) error { return o.ready },
 	}

@@ -33,7 +33,7 @@ type Realm struct {
 	// clients under.
 	Policies []string
 	// Describe says what is in force of the realm.
-	Describe func() Description
+	Describe func() InForce
 }
 
 // resource is a kind of thing that is managed. Its name is the path below the

@@ -13,9 +13,9 @@ var realms = resource{"realms", []route{
 	{method: http.MethodGet, path: "", label: "realm", scope: readScope("realms"), serve: showRealm},
 }}
 
-// Description is what is in force of a realm. There is no secret in it, and no
+// InForce is what is in force of a realm. There is no secret in it, and no
 // name of a file.
-type Description struct {
+type InForce struct {
 	Name    string `json:"name"`
 	Issuer  string `json:"issuer"`
 	Layout  string `json:"layout"`
