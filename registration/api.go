@@ -56,6 +56,9 @@ func (a *API) check() error {
 	if !visible(a.ID) || a.ID == "" || len(a.ID) > maxAPIText || strings.ContainsAny(a.ID, " \t") {
 		return invalid("identifier", "is 1 to %d visible characters without spaces", maxAPIText)
 	}
+	if err := checkText(a.Name); err != nil {
+		return invalid("name", "%s", err.Error())
+	}
 	if len(a.Clients) > maxAPIEntries || len(a.Scopes) > maxAPIEntries || len(a.Roles) > maxAPIEntries {
 		return invalid("clients", "at most %d clients, scopes and roles", maxAPIEntries)
 	}
@@ -70,6 +73,9 @@ func (a *API) check() error {
 		}
 	}
 	for id, access := range a.Clients {
+		if id == "" || !visible(id) || len(id) > maxIDBytes {
+			return invalid("clients", "%s is not the id of a client", quote(id))
+		}
 		for _, scope := range access.Scopes {
 			if !slices.Contains(a.Scopes, scope) {
 				return invalid("clients", "%s has scope %s, which the API does not have", quote(id), quote(scope))
@@ -132,7 +138,7 @@ func ParseAPI(data []byte, in Syntax) (API, error) {
 	if err := Decode("API", data, in, &api); err != nil {
 		return API{}, oauth.InvalidRequest("%s", err.Error())
 	}
-	return api, nil
+	return *api.clone(), nil
 }
 
 // APIs are the protected APIs of a realm, served from memory. They are safe for

@@ -237,6 +237,8 @@ func TestManagedBodiesAreStrict(t *testing.T) {
 		{"/apis/x", "application/json", "{\"clients\":\n{\"a\":\n{\"scope\":[]}}}", "invalid_request", "line 3, column 2: 'clients.a.scope' is not an API member fapid knows; did you mean 'scopes'?"},
 		{"/apis/x", "application/json", `{"clients":[]}`, "invalid_request", "clients must be an object, not an array"},
 		{"/apis/x", "application/json", `{"clients":{"a":{"roles":["r"]}}}`, "invalid_request", "role 'r', which the API does not have"},
+		{"/apis/x", "application/json", `{"clients":{"\u007f":{}}}`, "invalid_request", "is not the id of a client"},
+		{"/apis/x", "application/json", `{"name":"\u0007","clients":{}}`, "invalid_request", "name holds a control character"},
 		{"/apis/x", "application/json", `{"access_token_format":"paseto"}`, "invalid_request", "expected jwt or opaque"},
 		{"/apis/x", "application/yaml", "clients:\n  a:\n    scopes: [read\n", "invalid_request", "YAML: ["},
 		{"/apis/" + url.PathEscape(s.Issuer+"/manage"), "application/json", apiBody, "invalid_request", "is that of the management API"},

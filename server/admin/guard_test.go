@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -123,5 +124,43 @@ func TestOtherMethodsAreRefused(t *testing.T) {
 			w := o.request(t, method, filled(route.Path), "", "X-HTTP-Method-Override", route.Method)
 			wantStatus(t, w, http.StatusMethodNotAllowed)
 		}
+	}
+}
+
+// Everything that is served here is described, with or without the key as it
+// needs it, and nothing else is.
+func TestDescriptionIsComplete(t *testing.T) {
+	o := newOperated(t)
+	document := decodeBody[struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}](t, o.request(t, http.MethodGet, "/openapi.json", "").Body)
+	routed := map[string]Access{}
+	for _, route := range append(o.routes(), o.described("")...) {
+		routed[route.Method+" "+strings.NewReplacer("{id:.+}", "{id}").Replace(route.Path)] = route.Access
+	}
+	for path, operations := range document.Paths {
+		for method, text := range operations {
+			if method == "parameters" {
+				continue
+			}
+			name := strings.ToUpper(method) + " " + path
+			access, ok := routed[name]
+			if !ok {
+				t.Errorf("%s is described and not routed", name)
+			}
+			delete(routed, name)
+			var operation struct {
+				Security []map[string]any `json:"security"`
+			}
+			if err := json.Unmarshal(text, &operation); err != nil || operation.Security == nil {
+				t.Errorf("%s: %v, security %v", name, err, operation.Security)
+			}
+			if (len(operation.Security) == 0) != (access == Public) || access == Change && len(operation.Security) != 1 {
+				t.Errorf("%s: access %d is described as %v", name, access, operation.Security)
+			}
+		}
+	}
+	for name := range routed {
+		t.Errorf("%s is not described", name)
 	}
 }

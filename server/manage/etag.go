@@ -40,16 +40,17 @@ func names(list, version string, weak bool) (bool, error) {
 		return version != "", nil
 	}
 	named := false
-	for rest := strings.TrimLeft(list, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
-		tag, isWeak := strings.CutPrefix(rest, "W/")
-		tag, found := strings.CutPrefix(tag, `"`)
-		at := strings.IndexByte(tag, '"')
-		if !found || at < 0 {
-			return false, oauth.InvalidRequest("If-Match and If-None-Match are * or entity tags in quotes")
+	for list = strings.TrimLeft(list, " \t,"); list != ""; {
+		tag, isWeak := strings.CutPrefix(list, "W/")
+		tag, opened := strings.CutPrefix(tag, `"`)
+		tag, rest, closed := strings.Cut(tag, `"`)
+		rest = strings.TrimLeft(rest, " \t")
+		if !opened || !closed || rest != "" && rest[0] != ',' {
+			return false, oauth.InvalidRequest("If-Match and If-None-Match are * or entity tags in quotes, with commas between")
 		}
-		of, _, _ := strings.Cut(tag[:at], ".")
+		of, _, _ := strings.Cut(tag, ".")
 		named = named || of == version && version != "" && (weak || !isWeak)
-		rest = tag[at+1:]
+		list = strings.TrimLeft(rest, " \t,")
 	}
 	return named, nil
 }
