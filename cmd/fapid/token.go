@@ -88,6 +88,7 @@ func (f *clientFlags) provider(ctx context.Context, p *participant.Participant, 
 func tokenCommand() *cobra.Command {
 	var flags clientFlags
 	var scope string
+	var audience []string
 	var asJSON, dpop bool
 	command := &cobra.Command{
 		Use:   "token CLIENT",
@@ -99,6 +100,7 @@ With --dpop, and for a client that is registered so, the token is bound to the
 client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 		Example: `  fapid token tpp-tls
   fapid token tpp-tls --scope "accounts payments" --json
+  fapid token tpp-tls --audience https://api.example.com
   fapid token tpp-jwt --dpop
   curl -H "Authorization: Bearer $(fapid token tpp-jwt)" ...`,
 		Args: cobra.ExactArgs(1),
@@ -117,7 +119,7 @@ client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 				return err
 			}
 			p.Metadata.DPoPBoundTokens = p.Metadata.DPoPBoundTokens || dpop
-			form := url.Values{}
+			form := url.Values{"audience": audience}
 			if scope != "" {
 				form.Set("scope", scope)
 			}
@@ -139,6 +141,7 @@ client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 	}
 	flags.register(command)
 	command.Flags().StringVar(&scope, "scope", "", "scopes to ask for (default: all the client has)")
+	command.Flags().StringArrayVar(&audience, "audience", nil, "API the token is for, again for each further one (default: the client's or the realm's own)")
 	command.Flags().BoolVar(&dpop, "dpop", false, "send a DPoP proof, and have the token bound to its key")
 	command.Flags().BoolVar(&asJSON, "json", false, "print the whole answer")
 	return command
