@@ -64,6 +64,14 @@ func (b *box) admin(method, path, body string) servertest.Answer {
 	return b.send(method, path, body, "Authorization", basic("root", "secret"), "Content-Type", "text/yaml", "Accept", "text/yaml")
 }
 
+// put puts a resource as the administrator.
+func (b *box) put(path, body string) {
+	b.t.Helper()
+	if answer := b.admin("PUT", path, body); answer.Status >= 300 {
+		b.t.Fatal(answer)
+	}
+}
+
 const documentedClient = `secret: verysecret
 grant_types:
   - client_credentials
@@ -142,13 +150,13 @@ func TestAidboxDocumented(t *testing.T) {
 // TestAidboxClientIsAnyOther: what is put in one form is there in the other.
 func TestAidboxClientIsAnyOther(t *testing.T) {
 	b := newBox(t)
-	b.admin("PUT", "/Client/api-client", documentedClient)
+	b.put("/Client/api-client", documentedClient)
 	client, ok := b.Clients("aidbox").Get("api-client")
 	if !ok || client.TokenFormat != oauth.FormatJWT || client.TokenLifetime != 10*time.Minute || !client.RefreshTokens ||
 		client.RefreshLifetime != 24*time.Hour || !client.RefreshFromLastUse || !client.RecordTokens || !client.CheckSecret("verysecret") {
 		t.Fatalf("%+v", client)
 	}
-	b.admin("PUT", "/Client/plain", "secret: x\ngrant_types: [client_credentials]\nname: Plain\nscope: [openid, accounts]\nauth: {client_credentials: {audience: [\"http://resource.server.com\"]}}\n")
+	b.put("/Client/plain", "secret: x\ngrant_types: [client_credentials]\nname: Plain\nscope: [openid, accounts]\nauth: {client_credentials: {audience: [\"http://resource.server.com\"]}}\n")
 	plain, ok := b.Clients("aidbox").Get("plain")
 	if !ok || plain.TokenFormat != oauth.FormatOpaque || plain.RefreshTokens || plain.Scope.String() != "openid accounts" || plain.Metadata.DefaultAudience[0] != "http://resource.server.com" {
 		t.Fatalf("%+v", plain)
@@ -222,10 +230,10 @@ func TestAidboxClientIsStrict(t *testing.T) {
 // with what they may do; and nowhere else.
 func TestHTTPBasic(t *testing.T) {
 	b := newBox(t)
-	b.admin("PUT", "/Client/api-client", documentedClient)
-	b.admin("PUT", "/Client/reader", "secret: s\ngrant_types: [basic]\nscope: [\"fapid:keys.read\"]\n")
-	b.admin("PUT", "/Client/linked", "secret: s\ngrant_types: [basic]\n")
-	b.admin("PUT", "/AccessPolicy/linked", "engine: allow\nlink: [{resourceType: Client, id: linked}]\nscope: [\"fapid:clients.read\"]\n")
+	b.put("/Client/api-client", documentedClient)
+	b.put("/Client/reader", "secret: s\ngrant_types: [basic]\nscope: [\"fapid:keys.read\"]\n")
+	b.put("/Client/linked", "secret: s\ngrant_types: [basic]\n")
+	b.put("/AccessPolicy/linked", "engine: allow\nlink: [{resourceType: Client, id: linked}]\nscope: [\"fapid:clients.read\"]\n")
 	for _, test := range []struct {
 		authorization, path string
 		status              int
@@ -243,7 +251,11 @@ func TestHTTPBasic(t *testing.T) {
 		{basic("", ""), "/aidbox/manage/keys", 401, "invalid_client"},
 		{basic("root", "secret"), "/aidbox/bank/accounts", 401, "invalid_token"},
 	} {
-		wantAnswer(t, b.send("GET", test.path, "", "Authorization", test.authorization), test.status, test.code)
+		answer := b.send("GET", test.path, "", "Authorization", test.authorization)
+		wantAnswer(t, answer, test.status, test.code)
+		if offered := strings.Contains(strings.Join(answer.Header["Www-Authenticate"], "\n"), "Basic realm"); test.status == 401 && offered != !strings.Contains(test.path, "bank") {
+			t.Errorf("%s: the challenge is %q", test.path, answer.Header["Www-Authenticate"])
+		}
 	}
 	wantAnswer(t, b.send("DELETE", "/Session", "", "Authorization", basic("root", "secret")), http.StatusUnauthorized, "invalid_token")
 	// The grant is no grant of tokens.
@@ -268,7 +280,7 @@ func TestHTTPBasic(t *testing.T) {
 func TestEitherSecretMethod(t *testing.T) {
 	form := "application/x-www-form-urlencoded"
 	both := newBox(t)
-	both.admin("PUT", "/Client/api-client", documentedClient)
+	both.put("/Client/api-client", documentedClient)
 	body := "grant_type=client_credentials&client_id=api-client&client_secret="
 	if answer := both.send("POST", "/auth/token", body+"verysecret", "Content-Type", form); answer.Status != http.StatusOK {
 		t.Errorf("in the body: %s", answer)

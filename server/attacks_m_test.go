@@ -236,7 +236,7 @@ func TestAttackM10(t *testing.T) {
 		tpp.Token()
 		tpp.Token()
 		for path, body := range map[string]string{"/apis/": apiBody, "/access-policies/": policyBody("victim", "")} {
-			m.do("PUT", path+id, body)
+			m.put(path+id, body)
 		}
 	}
 	type list struct {
@@ -321,5 +321,9 @@ func TestManagedPaths(t *testing.T) {
 		"/clients/x/../../apis/victim", "/apis/.", "/apis/a%2F.%2Fb", "/sessions/..%2Fkeys", "/keys%2Frotate", "//apis/victim",
 	} {
 		wantAnswer(t, m.do("GET", path, ""), http.StatusNotFound, "not_found")
+		wantAnswer(t, m.do("PUT", path, apiBody), http.StatusNotFound, "not_found")
+	}
+	if all := m.do("GET", "/apis", ""); strings.Contains(all.Body, "..") {
+		t.Errorf("an API was made: %s", all)
 	}
 }

@@ -32,7 +32,7 @@ func (r *realm) managementAPI(authenticator *clientauth.Authenticator) endpoint.
 	}
 	api := &manage.API{Realm: r.managed, Guard: endpoint.Guard{Issuer: r.issuer, Binder: r.binder, Bound: !config.UnboundTokens}}
 	if config.Basic {
-		api.Basic = authenticator
+		api.Guard.Basic = authenticator
 	}
 	return api
 }

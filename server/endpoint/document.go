@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,10 +99,13 @@ func (r *Request) ReadDocument() (body []byte, inYAML bool, err error) {
 // escapeJSON writes the hidden characters of an encoded JSON text as \u escapes,
 // which leaves its meaning and keeps a terminal from obeying them.
 func escapeJSON(encoded []byte) []byte {
+	if !slices.ContainsFunc(encoded, func(b byte) bool { return b >= 0x7f }) {
+		return encoded // the encoder escapes those below
+	}
 	var out strings.Builder
 	for _, r := range string(encoded) {
 		switch {
-		case r < 0x7f || !oauth.Hidden(r): // the encoder escapes those below
+		case r < 0x7f || !oauth.Hidden(r):
 			out.WriteRune(r)
 		case r > 0xffff:
 			high, low := (r-0x10000)>>10+0xd800, (r-0x10000)&0x3ff+0xdc00

@@ -45,8 +45,12 @@ func (g *Guard) admit(ctx context.Context, r *Request, scope string) error {
 		r.Held = g.Holds(client, held)
 	}
 	if scope != "" && !r.Held.Has(scope) {
+		who := "access token"
+		if r.Claims == nil {
+			who = "client"
+		}
 		r.Event.Fail("scope", scope, r.Held.String(), "fetch a token with scope "+scope)
-		return oauth.InsufficientScope("the access token lacks scope %s", scope)
+		return oauth.InsufficientScope("the %s lacks scope %s", who, scope)
 	}
 	r.Event.Pass("scope", scope, r.Held.String())
 	return nil

@@ -21,6 +21,8 @@ func (r *Request) Query(known ...string) (url.Values, error) {
 	}
 	for name, list := range values {
 		switch {
+		case len(known) == 0:
+			return nil, oauth.InvalidRequest("unknown parameter %s; there are none here", oauth.Clip(name))
 		case !slices.Contains(known, name):
 			return nil, oauth.InvalidRequest("unknown parameter %s; there are %s", oauth.Clip(name), strings.Join(known, ", "))
 		case len(list) > 1:

@@ -3,7 +3,6 @@ package manage
 import (
 	"context"
 	"net/http"
-	"slices"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
@@ -52,11 +51,5 @@ var apiKind = kind[registration.API]{
 	remove: func(ctx context.Context, realm *Realm, id string, judge registration.Judge) error {
 		return realm.APIs.DeleteIf(ctx, id, judge)
 	},
-	gives: func(_ *Realm, api *registration.API) given {
-		scopes := slices.Clone(api.Scopes)
-		for _, access := range api.Clients {
-			scopes = append(scopes, access.Scopes...)
-		}
-		return given{scope: scopes}
-	},
+	gives: func(_ *Realm, api *registration.API) given { return given{scope: api.Scopes} },
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
-	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
 )
@@ -98,10 +97,8 @@ func Scopes() oauth.Scope { return slices.Clone(scopes) }
 // where the layout has paths for it, in Aidbox's.
 type API struct {
 	Realm *Realm
-	// Guard protects it; whom it lets do what is added to it here.
+	// Guard protects it; what it asks for and whom it lets do what is the realm's.
 	Guard endpoint.Guard
-	// Basic also takes HTTP Basic authentication; nil takes none.
-	Basic *clientauth.Authenticator
 }
 
 // endpointName is the metadata name of the management path.
@@ -111,7 +108,7 @@ const endpointName = "management_endpoint"
 func (a *API) Install(site *endpoint.Site) {
 	site.PublishOneOf("scopes_supported", scopes...)
 	guard := a.Guard
-	guard.Audience, guard.Holds, guard.Basic = a.Realm.Audience, a.Realm.holds, a.Basic
+	guard.Audience, guard.Holds = a.Realm.Audience, a.Realm.holds
 	holder := endpoint.Guard{Issuer: guard.Issuer, Binder: guard.Binder, AnyAudience: true}
 	open := func(base, label string, r route) {
 		at := endpoint.Route{

@@ -88,13 +88,24 @@ func (c *call) session(ctx context.Context) (*token.Session, error) {
 	return session, c.sessionProblem(err)
 }
 
+// unversioned stands for the version of a thing that has none: it is there, and no
+// entity tag names it.
+const unversioned = "."
+
 // endSession makes every token of a session dead; ending it again changes nothing.
 func endSession(ctx context.Context, c *call) (*endpoint.Answer, error) {
 	by := token.EndedByManager
 	if c.operator {
 		by = token.EndedByOperator
 	}
-	if err := c.sessionProblem(c.realm.Sessions.End(ctx, c.Path["id"], by)); err != nil {
+	session, err := c.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.preconditions(unversioned); err != nil {
+		return nil, err
+	}
+	if err := c.sessionProblem(c.realm.Sessions.End(ctx, session.ID, by)); err != nil {
 		return nil, err
 	}
 	return &endpoint.Answer{Status: http.StatusNoContent}, nil
@@ -112,6 +123,9 @@ func (c *call) sessionProblem(err error) error {
 
 // endOwnSession ends the session of the token that the request came with.
 func endOwnSession(ctx context.Context, c *call) (*endpoint.Answer, error) {
+	if err := c.preconditions(unversioned); err != nil {
+		return nil, err
+	}
 	if err := c.realm.Sessions.EndOf(ctx, c.Claims, token.EndedByHolder); err != nil {
 		return nil, oauth.TemporarilyUnavailable().Because("end a session: %w", err)
 	}
