@@ -9,6 +9,7 @@ import (
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
+	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/scim"
 	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
@@ -57,7 +58,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 	if r.name == s.order[0] {
 		list = append(list, s.revocations()...)
 	}
-	clients.Authenticator = &clientauth.Authenticator{
+	authenticator := &clientauth.Authenticator{
 		Clients:        r.clients,
 		Trust:          r.trust.Load,
 		Issuer:         r.config.Issuer,
@@ -66,6 +67,11 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		Grants:         store.Claims{Store: s.store, Name: r.name + "/authorization-grant"},
 		Now:            r.now,
 		TokenEndpoints: r.tokenEndpoints(),
+		EitherSecret:   r.config.EitherSecret,
+	}
+	clients.Authenticator = authenticator
+	if api := r.managementAPI(authenticator); api != nil {
+		list = append(list, api)
 	}
 	if r.foreign != nil {
 		clients.Authenticator.Verified = r.foreign.remember
@@ -91,7 +97,11 @@ func (r *realm) guard(audience string) *endpoint.Guard {
 // the realm may call.
 func (r *realm) targets() *flow.Targets {
 	own := &registration.API{ID: r.config.Audience, Name: "bank", Clients: map[string]registration.Access{registration.AnyClient: {}}}
-	return &flow.Targets{APIs: r.apis, Own: own}
+	targets := &flow.Targets{APIs: r.apis, Own: own, Management: r.managementTarget()}
+	if targets.Management != nil {
+		targets.Reserved = manage.Scopes()
+	}
+	return targets
 }
 
 // authMethods are the client authentication methods of all the realm's policies.

@@ -1,12 +1,12 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/users"
 )
 
@@ -17,59 +17,40 @@ func (c *Client) Users(ctx context.Context, realm string) (*UserPage, error) {
 		return nil, err
 	}
 	all := &UserPage{Users: []*users.User{}}
-	for after := ""; ; {
+	return all, c.pages(ctx, base+"/users", url.Values{}, func(content []byte) (string, error) {
 		var page UserPage
-		if err := c.get(ctx, base+"/users?limit=1000&after="+url.QueryEscape(after), &page); err != nil {
-			return nil, err
-		}
+		err := decodeAnswer(content, &page)
 		all.Users = append(all.Users, page.Users...)
-		if after = page.Next; after == "" {
-			return all, nil
-		}
-	}
+		return page.Next, err
+	})
 }
 
-// User reads a user by id or userName, as JSON.
-func (c *Client) User(ctx context.Context, realm, name string) ([]byte, error) {
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return nil, err
-	}
-	content, _, err := c.call(ctx, http.MethodGet, base+"/users/"+url.PathEscape(name), "application/json", "", nil)
-	return content, err
+// User reads a user by id or userName, in YAML or JSON.
+func (c *Client) User(ctx context.Context, realm, name string, inYAML bool) ([]byte, error) {
+	return c.show(ctx, realm, "/users/"+url.PathEscape(name), inYAML)
 }
 
 // PutUser creates a user or replaces one, written in JSON or YAML. An empty name is
 // taken from the record. It returns the record in force, as JSON, and whether the
 // user is new.
 func (c *Client) PutUser(ctx context.Context, realm, name string, text []byte) ([]byte, bool, error) {
-	media, parse := "application/yaml", users.ParseYAML
-	if trimmed := bytes.TrimSpace(text); len(trimmed) > 0 && trimmed[0] == '{' {
-		media, parse = "application/json", users.Parse
-	}
 	if name == "" {
+		parse := users.ParseYAML
+		if syntaxOf(text) == registration.JSON {
+			parse = users.Parse
+		}
 		user, _, err := parse(text)
 		if err != nil {
-			return nil, false, errors.New(explanation(err))
+			return nil, false, errors.New(oauth.AsError(err).Description)
 		}
 		if name = user.UserName; name == "" {
 			return nil, false, errors.New("the record has no userName and none was given")
 		}
 	}
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return nil, false, err
-	}
-	content, status, err := c.call(ctx, http.MethodPut, base+"/users/"+url.PathEscape(name), "application/json", media, text)
-	return content, status == http.StatusCreated, err
+	return c.put(ctx, realm, "/users/"+url.PathEscape(name), text)
 }
 
 // DeleteUser removes a user by id or userName.
 func (c *Client) DeleteUser(ctx context.Context, realm, name string) error {
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return err
-	}
-	_, _, err = c.call(ctx, http.MethodDelete, base+"/users/"+url.PathEscape(name), "application/json", "", nil)
-	return err
+	return c.remove(ctx, realm, "/users/"+url.PathEscape(name))
 }

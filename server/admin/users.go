@@ -13,45 +13,42 @@ import (
 // UserPage is a page of a realm's users, by userName.
 type UserPage struct {
 	Users []*users.User `json:"users"`
-	// Next is the after of the next page; empty on the last.
+	// Next is the cursor of the next page; empty on the last.
 	Next string `json:"next,omitempty"`
 }
 
 // userRoutes are what the operator can do with the users of a realm. A user is
 // named by id or userName.
-func (o *Operator) userRoutes() []route {
+func (o *Operator) userRoutes() []Route {
 	of := func(serve func(context.Context, *users.Users, *endpoint.Request) (*endpoint.Answer, error)) endpoint.Handler {
 		return func(ctx context.Context, r *endpoint.Request) (*endpoint.Answer, error) {
-			realm, err := o.realm(r)
-			if err != nil {
-				return nil, err
+			name := r.Path["realm"]
+			at := slices.IndexFunc(o.Realms, func(realm Realm) bool { return realm.Name == name })
+			if at < 0 {
+				return nil, oauth.NotFound("no realm %s", oauth.Clip(name))
 			}
-			return serve(ctx, realm.Users, r)
+			return serve(ctx, o.Realms[at].Users, r)
 		}
 	}
-	return []route{
-		{http.MethodGet, "/realms/{realm}/users", "users", read, of(listUsers)},
-		{http.MethodGet, "/realms/{realm}/users/{id:.+}", "user", read, of(showUser)},
-		{http.MethodPut, "/realms/{realm}/users/{id:.+}", "user", change, of(putUser)},
-		{http.MethodDelete, "/realms/{realm}/users/{id:.+}", "user", change, of(deleteUser)},
+	return []Route{
+		{http.MethodGet, "/realms/{realm}/users", "users", Read, of(o.listUsers)},
+		{http.MethodGet, "/realms/{realm}/users/{id:.+}", "user", Read, of(showUser)},
+		{http.MethodPut, "/realms/{realm}/users/{id:.+}", "user", Change, of(putUser)},
+		{http.MethodDelete, "/realms/{realm}/users/{id:.+}", "user", Change, of(deleteUser)},
 	}
 }
 
-func listUsers(_ context.Context, of *users.Users, r *endpoint.Request) (*endpoint.Answer, error) {
-	values, err := query(r, "after", "limit")
+func (o *Operator) listUsers(_ context.Context, of *users.Users, r *endpoint.Request) (*endpoint.Answer, error) {
+	page, err := o.Lists.Page(r, "users", endpoint.PlainPaging)
 	if err != nil {
 		return nil, err
 	}
-	most, err := limit(values)
-	if err != nil {
-		return nil, err
+	answer := UserPage{Users: of.Page(page.After, page.Limit+1)}
+	if len(answer.Users) > page.Limit {
+		answer.Users = answer.Users[:page.Limit]
+		answer.Next = page.Next(answer.Users[page.Limit-1].UserName)
 	}
-	page := UserPage{Users: of.Page(values.Get("after"), most+1)}
-	if len(page.Users) > most {
-		page.Users = page.Users[:most]
-		page.Next = page.Users[most-1].UserName
-	}
-	return jsonAnswer(http.StatusOK, page)
+	return r.Document(http.StatusOK, answer)
 }
 
 func showUser(_ context.Context, of *users.Users, r *endpoint.Request) (*endpoint.Answer, error) {
@@ -59,7 +56,7 @@ func showUser(_ context.Context, of *users.Users, r *endpoint.Request) (*endpoin
 	if err != nil {
 		return nil, err
 	}
-	return jsonAnswer(http.StatusOK, user)
+	return r.Document(http.StatusOK, user)
 }
 
 func userNamed(of *users.Users, r *endpoint.Request) (*users.User, error) {
@@ -91,7 +88,7 @@ func putUser(ctx context.Context, of *users.Users, r *endpoint.Request) (*endpoi
 		if err != nil {
 			return nil, err
 		}
-		return jsonAnswer(http.StatusOK, kept)
+		return r.Document(http.StatusOK, kept)
 	}
 	if user.UserName == "" {
 		user.UserName = name
@@ -107,22 +104,18 @@ func putUser(ctx context.Context, of *users.Users, r *endpoint.Request) (*endpoi
 	if created {
 		status = http.StatusCreated
 	}
-	return jsonAnswer(status, kept)
+	return r.Document(status, kept)
 }
 
 func readUser(r *endpoint.Request) (user users.User, given string, err error) {
-	parse := users.Parse
-	switch media := contentType(r); {
-	case slices.Contains(yamlTypes, media):
-		parse = users.ParseYAML
-	case media != "application/json":
-		return user, "", unsupportedMediaType("application/json or application/yaml")
-	}
-	body, err := r.ReadBody()
+	body, inYAML, err := r.ReadDocument()
 	if err != nil {
 		return user, "", err
 	}
-	return parse([]byte(body))
+	if inYAML {
+		return users.ParseYAML(body)
+	}
+	return users.Parse(body)
 }
 
 func deleteUser(ctx context.Context, of *users.Users, r *endpoint.Request) (*endpoint.Answer, error) {

@@ -209,10 +209,7 @@ func selectionOf(r *endpoint.Request) (*selection, error) {
 func readBody(r *endpoint.Request) (string, error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != mediaType && media != "application/json" {
-		return "", oauth.Error{
-			Code: oauth.CodeUnsupportedMediaType, Status: http.StatusUnsupportedMediaType,
-			Description: "Content-Type must be " + mediaType + " or application/json",
-		}
+		return "", oauth.UnsupportedMediaType("Content-Type must be %s or application/json", mediaType)
 	}
 	return r.ReadBody()
 }

@@ -40,7 +40,7 @@ func Parse(data []byte) (user User, given string, err error) {
 
 // ParseYAML is [Parse] for YAML: plain values, one document.
 func ParseYAML(data []byte) (user User, given string, err error) {
-	text, _, err := registration.JSONFromYAML(data)
+	text, _, err := registration.JSONFromYAML("record", data)
 	if err != nil {
 		return user, "", InvalidSyntax("%s", err.Error())
 	}
