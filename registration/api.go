@@ -52,6 +52,16 @@ func (a *Access) MayExchange(from string) bool {
 	return slices.Contains(a.Exchange, from) || slices.Contains(a.Exchange, AnyClient)
 }
 
+// LetsExchange reports whether the API lets any client exchange anything.
+func (a *API) LetsExchange() bool {
+	for _, access := range a.Clients {
+		if len(access.Exchange) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // AnyClient stands for every client in [API.Clients] and [Access.Exchange].
 const AnyClient = "*"
 
@@ -167,6 +177,19 @@ type APIs struct{ catalog[API] }
 func OpenAPIs(ctx context.Context, realm string, in store.Store, now func() time.Time) (*APIs, error) {
 	a := &APIs{catalog[API]{kind: "API", table: store.Table[API]{Store: in, Name: realm + "/api", Now: now}}}
 	return a, a.open(ctx)
+}
+
+// LetExchange reports whether some API lets a client exchange anything, by its name;
+// what every client may is not looked at.
+func (a *APIs) LetExchange(client string) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for _, api := range a.byID {
+		if len(api.Clients[client].Exchange) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Put writes an API, replacing what was there; created tells the two apart. It is

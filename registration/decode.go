@@ -86,12 +86,12 @@ func (d *decoding) json(into any) error {
 	if err == nil {
 		return nil
 	}
-	where := locate(d.data)
+	positions, broken := LocateJSON(d.data)
 	var fault *memberError
 	if errors.As(err, &fault) {
-		return at(where.positions[fault.path], err)
+		return at(positions[fault.path], err)
 	}
-	return at(where.fault, err)
+	return at(broken, err)
 }
 
 // at puts a position before an error.

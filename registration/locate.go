@@ -7,32 +7,26 @@ import (
 	"fmt"
 )
 
-// located says where the members of a JSON document are, by their paths, and
-// where it stops being one: at a syntax error or at a member that comes twice.
-type located struct {
-	positions map[string]string
-	fault     string // empty for none
-}
-
-// locate walks a document that was refused; nothing is looked up in one that is
-// good. A document in one line has no positions worth to be told.
-func locate(data []byte) located {
-	found := located{positions: map[string]string{}}
+// LocateJSON says where the members of a JSON document are, by their paths, and
+// where it stops being one: at a syntax error or at a member that comes twice;
+// that is empty for nowhere. It is for documents that were refused; nothing is
+// looked up in one that is good. One in one line has no positions worth to be told.
+func LocateJSON(data []byte) (positions map[string]string, fault string) {
 	if !bytes.Contains(bytes.TrimSpace(data), []byte("\n")) {
-		return found
+		return nil, ""
 	}
-	w := walker{data: data, tokens: stdjson.NewDecoder(bytes.NewReader(data)), found: &found}
+	w := walker{data: data, tokens: stdjson.NewDecoder(bytes.NewReader(data)), positions: map[string]string{}}
 	w.tokens.UseNumber()
 	if offset, err := w.value("", 0); err != nil {
-		found.fault = w.position(offset)
+		fault = w.position(offset)
 	}
-	return found
+	return w.positions, fault
 }
 
 type walker struct {
-	data   []byte
-	tokens *stdjson.Decoder
-	found  *located
+	data      []byte
+	tokens    *stdjson.Decoder
+	positions map[string]string
 }
 
 var errTwice = errors.New("a member comes twice")
@@ -71,10 +65,10 @@ func (w *walker) members(path string, depth int) (int64, error) {
 		}
 		name, _ := token.(string)
 		member := below(path, name)
-		if w.found.positions[member] != "" {
+		if w.positions[member] != "" {
 			return offset, errTwice
 		}
-		w.found.positions[member] = w.position(offset)
+		w.positions[member] = w.position(offset)
 		if offset, err := w.value(member, depth+1); err != nil {
 			return offset, err
 		}

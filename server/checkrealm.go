@@ -94,7 +94,7 @@ func (k *check) scopes(at string, scopes []string) {
 		if parsed, err := oauth.ParseScope(scope); err != nil || len(parsed) != 1 {
 			k.refuse(fmt.Sprintf("%s[%d]", at, i), "%q is not a scope: printable ASCII without space, quote and backslash", scope)
 		}
-		if manage.Scopes().Has(scope) {
+		if strings.HasPrefix(scope, manage.ScopePrefix) {
 			k.refuse(fmt.Sprintf("%s[%d]", at, i), "%q is of the management API, whose scopes are offered where the realm has the key management", scope)
 		}
 	}

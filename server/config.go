@@ -106,7 +106,7 @@ type Realm struct {
 	JSONRequests bool        `json:"json_requests,omitempty" doc:"Accept JSON objects as request bodies where forms are expected."`
 	EitherSecret bool        `json:"either_secret_method,omitempty" doc:"Accept the secret of a client in the Authorization header or in the body, whether it is registered for client_secret_basic or client_secret_post."`
 	Clock        Offset      `json:"clock,omitempty" doc:"How far this realm's clock is off the machine's, such as 720h or -24h: certificates, assertions and tokens are judged by it."`
-	Management   *Management `json:"management,omitempty" doc:"The management API on the realm's own listeners, for clients with access tokens for it and its scopes, fapid:clients.read and so on. Off unless the key is there; the operator's listener has the same always."`
+	Management   *Management `json:"management,omitempty" doc:"The management API, SCIM of the test users included, on the realm's own listeners, for clients with access tokens for it and its scopes, fapid:clients.read and so on. Off unless the key is there; the operator's listener has the same always."`
 	Trust        Trust       `json:"trust" doc:"Which client certificates are accepted; at least one source."`
 	JWKS         Fetch       `json:"jwks" doc:"How a client's jwks_uri is fetched."`
 }

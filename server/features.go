@@ -10,7 +10,6 @@ import (
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
 	"github.com/fapid/fapid/server/manage"
-	"github.com/fapid/fapid/server/scim"
 	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
 )
@@ -50,7 +49,6 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
-		&scim.Provider{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
 	if s.gateways != nil {
 		list = append(list, &flow.AuthorizationCheck{Guard: r.guard(r.config.Audience), Targets: r.targets(), Gateways: s.gateways})
@@ -70,9 +68,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		EitherSecret:   r.config.EitherSecret,
 	}
 	clients.Authenticator = authenticator
-	if api := r.managementAPI(authenticator); api != nil {
-		list = append(list, api)
-	}
+	list = append(list, r.management(authenticator)...)
 	if r.foreign != nil {
 		clients.Authenticator.Verified = r.foreign.remember
 	}
@@ -99,7 +95,7 @@ func (r *realm) targets() *flow.Targets {
 	own := &registration.API{ID: r.config.Audience, Name: "bank", Clients: map[string]registration.Access{registration.AnyClient: {}}}
 	targets := &flow.Targets{APIs: r.apis, Own: own, Management: r.managementTarget()}
 	if targets.Management != nil {
-		targets.Reserved = manage.Scopes()
+		targets.Reserved = manage.Reserved()
 	}
 	return targets
 }

@@ -18,8 +18,10 @@ import (
 // is judged is the state that there would be, and nobody can give what the token
 // does not have.
 func TestAttackJ8(t *testing.T) {
-	s, _ := furnished(t)
+	s, _ := furnished(t, provisioning)
 	registrar := newManager(t, s, "registrar", "fapid:clients.read", "fapid:clients.write")
+	host := newManager(t, s, "host", "fapid:clients.write", "fapid:users.read", "internal_user_mgt_create")
+	broker := newManager(t, s, "broker", "fapid:clients.write", "fapid:apis.write", "fapid:exchange.write")
 	curator := newManager(t, s, "curator", "fapid:apis.read", "fapid:apis.write", "fapid:access-policies.read", "fapid:access-policies.write")
 	operator := func(path, body string) {
 		t.Helper()
@@ -30,6 +32,11 @@ func TestAttackJ8(t *testing.T) {
 	operator("/clients/mine", secretClient(`,"scope":"accounts"`))
 	operator("/clients/strong", secretClient(`,"scope":"fapid:keys.write"`))
 	operator("/clients/linked", secretClient(""))
+	exchanging := func(client, from string) string {
+		return fmt.Sprintf(`{"clients":{%q:{"exchange":[%q]}}}`, client, from)
+	}
+	operator("/apis/exchanging", exchanging("aggregator", "victim"))
+	operator("/apis/for-all", exchanging("*", "victim"))
 	operator("/access-policies/root", policyBody("linked", ""))
 	operator("/access-policies/future", policyBody("not-there-yet", `,"scope":["fapid:keys.write"]`))
 	before := state(t, s)
@@ -57,6 +64,16 @@ func TestAttackJ8(t *testing.T) {
 		{"a policy goes on giving what it gave", curator, "PUT", "/access-policies/future", policyBody("curator", `,"scope":["fapid:keys.write"]`), "insufficient_scope"},
 		{"an API with a management scope", curator, "PUT", "/apis/new", `{"scopes":["fapid:clients.write"],"clients":{"curator":{}}}`, "insufficient_scope"},
 		{"an API gets one", curator, "PUT", "/apis/victim", `{"scopes":["fapid:keys.read"],"clients":{"*":{"scopes":["fapid:keys.read"]}}}`, "insufficient_scope"},
+		{"a scope of Asgardeo's that is a part of one the caller lacks", registrar, "PUT", "/clients/new", with("internal_user_mgt_list"), "insufficient_scope"},
+		{"one that is a part of another than the caller has", host, "PUT", "/clients/new", with("internal_user_mgt_update"), "insufficient_scope"},
+		{"the whole of what the caller has a part of", host, "PUT", "/clients/new", with("fapid:users.write"), "insufficient_scope"},
+		{"an API lets the caller be any user by its word", curator, "PUT", "/apis/new", exchanging("curator", "curator"), "insufficient_scope"},
+		{"an API lets another exchange", curator, "PUT", "/apis/victim", exchanging("mine", "*"), "insufficient_scope"},
+		{"everybody", curator, "PUT", "/apis/victim", exchanging("*", "victim"), "insufficient_scope"},
+		{"an API goes on letting", curator, "PUT", "/apis/exchanging", exchanging("aggregator", "victim"), "insufficient_scope"},
+		{"a client under the id that an API lets exchange", registrar, "PUT", "/clients/aggregator", with(""), "insufficient_scope"},
+		{"by POST under such an id", registrar, "POST", "/clients", secretClient(`,"client_id":"aggregator"`), "insufficient_scope"},
+		{"the scope to let", registrar, "PUT", "/clients/new", with("fapid:exchange.write"), "insufficient_scope"},
 		{"an API in the place of the management API", curator, "PUT", "/apis/" + url.PathEscape(s.Issuer+"/manage"), `{"clients":{"curator":{}}}`, "invalid_request"},
 	} {
 		answer := test.m.do(test.method, test.path, test.body)
@@ -77,6 +94,11 @@ func TestAttackJ8(t *testing.T) {
 		{"a policy may be made weaker", curator, "/access-policies/root", policyBody("linked", `,"scope":["fapid:apis.read"]`)},
 		{"a policy may give what the caller has", curator, "/access-policies/new", policyBody("mine", `,"scope":["fapid:apis.write"]`)},
 		{"another scope is no matter of management", curator, "/apis/new", `{"scopes":["fapidish","read"],"clients":{"*":{}}}`},
+		{"a part of what the caller has", host, "/clients/lister", with("internal_user_mgt_list internal_user_mgt_view")},
+		{"the part that the caller has", host, "/clients/creator", with("internal_user_mgt_create")},
+		{"who may let exchange, lets", broker, "/apis/new", exchanging("aggregator", "mine")},
+		{"and registers who is let", broker, "/clients/aggregator", with("accounts")},
+		{"an API may stop letting", curator, "/apis/exchanging", `{"clients":{"aggregator":{}}}`},
 		{"a policy that is named", registrar, "/clients/other", secretClient(`,"policy":"fapi2"`)},
 	} {
 		if answer := test.m.do("PUT", test.path, test.body); answer.Status >= 300 {
@@ -164,6 +186,7 @@ func TestPreconditions(t *testing.T) {
 		{"/clients/thing", secretClient(`,"scope":"accounts"`), secretClient(`,"scope":"payments"`)},
 		{"/apis/thing", apiBody, `{"clients":{}}`},
 		{"/access-policies/thing", policyBody("a", ""), policyBody("b", "")},
+		{"/users/thing", `{}`, `{"title":"Dr"}`},
 	} {
 		failed := func(answer servertest.Answer) {
 			t.Helper()
@@ -223,6 +246,7 @@ func TestLostUpdates(t *testing.T) {
 		"/clients/thing":         func(i int) string { return secretClient(fmt.Sprintf(`,"client_name":"racer %d"`, i)) },
 		"/apis/thing":            func(i int) string { return fmt.Sprintf(`{"name":"racer %d","clients":{}}`, i) },
 		"/access-policies/thing": func(i int) string { return policyBody(fmt.Sprintf("racer-%d", i), "") },
+		"/users/thing":           func(i int) string { return fmt.Sprintf(`{"title":"racer %d"}`, i) },
 	} {
 		race := func(header, value string) (winners, losers int32) {
 			var won, lost atomic.Int32

@@ -99,13 +99,15 @@ func policyBody(client, scope string) string {
 func TestManagementIsOff(t *testing.T) {
 	s := servertest.Start(t)
 	tpp := s.TPP("tpp")
-	for _, path := range []string{"/manage", "/manage/clients", "/manage/openapi.json"} {
+	for _, path := range []string{"/manage", "/manage/clients", "/manage/openapi.json", "/scim/v2/Users", "/scim/v2/Schemas"} {
 		wantAnswer(t, exchange(t, s, tpp.HTTP, http.MethodGet, s.MTLS+path, nil, ""), http.StatusNotFound, "not_found")
 	}
 	m := tpp.Metadata
-	m.Scope = "fapid:clients.read"
-	if got := s.Refuses("default", m); got != oauth.CodeInvalidClientMetadata {
-		t.Errorf("a client for fapid:clients.read: %q", got)
+	for _, scope := range []string{"fapid:clients.read", "internal_user_mgt_list"} {
+		m.Scope = scope
+		if got := s.Refuses("default", m); got != oauth.CodeInvalidClientMetadata {
+			t.Errorf("a client for %s: %q", scope, got)
+		}
 	}
 	wantAnswer(t, tpp.Post("token_endpoint", url.Values{"grant_type": {"client_credentials"}, "audience": {s.Issuer + "/manage"}}), http.StatusBadRequest, "invalid_target")
 	document := s.Do(tpp.HTTP, http.MethodGet, s.Issuer+"/.well-known/openid-configuration", nil, "")
@@ -142,6 +144,7 @@ func TestManagedResources(t *testing.T) {
 		{"/clients", "https://tpp.example/a?b", secretClient(`,"scope":"accounts"`), secretClient(``), "client_id", "clients"},
 		{"/apis", "https://api.example.com", apiBody, `{"clients":{}}`, "identifier", "apis"},
 		{"/access-policies", "new", policyBody("tpp", ""), policyBody("tpp", `,"scope":["fapid:keys.read"]`), "id", "access_policies"},
+		{"/users", "DEFAULT/kim@example.com", `{"displayName":"Kim","accounts":[{"account_id":"k-1"}]}`, `{"USERNAME":"default/KIM@example.com"}`, "userName", "users"},
 	} {
 		for door, call := range map[string]func(method, path, body string, header ...string) servertest.Answer{
 			"realm": m.do,
@@ -187,6 +190,54 @@ func TestManagedResources(t *testing.T) {
 			wantAnswer(t, call("DELETE", at, ""), http.StatusNotFound, "not_found")
 		}
 	}
+}
+
+// TestManagedUsers: who is named by a userName is written under it, who is named by
+// the id may get another name; nobody becomes somebody else, and what one has read
+// does not match who has the name afterwards.
+func TestManagedUsers(t *testing.T) {
+	s := servertest.Start(t, managed)
+	m := newAdministrator(t, s)
+	made := m.do("PUT", "/users/kim", `{"password":"secret","accounts":[{"account_id":"k-1"}]}`)
+	id, _ := made.JSON["id"].(string)
+	if made.Status != http.StatusCreated || id == "" || made.JSON["active"] != true || strings.Contains(made.Body, "secret") {
+		t.Fatal(made)
+	}
+	m.put("/users/sam", `{}`)
+	for _, refused := range []struct {
+		path, body, code string
+		status           int
+	}{
+		{"/users/sam", fmt.Sprintf(`{"id":%q}`, id), "invalid_request", http.StatusBadRequest},
+		{"/users/new", fmt.Sprintf(`{"id":%q}`, id), "invalid_request", http.StatusBadRequest},
+		{"/users/" + id, `{"id":"other","userName":"kim"}`, "invalid_request", http.StatusBadRequest},
+		{"/users/" + id, `{"userName":"SAM"}`, "already_exists", http.StatusConflict},
+		{"/users/" + id, `{}`, "invalid_request", http.StatusBadRequest},
+		{"/users/new", `{"accounts":[{"account_id":"k-1"}]}`, "already_exists", http.StatusConflict},
+	} {
+		wantAnswer(t, m.do("PUT", refused.path, refused.body), refused.status, refused.code)
+	}
+	renamed := m.do("PUT", "/users/"+id, `{"userName":"kimberly"}`, "If-Match", made.Header.Get("ETag"))
+	if renamed.Status != http.StatusOK || renamed.JSON["id"] != id || renamed.JSON["accounts"] != nil {
+		t.Errorf("renamed: %s", renamed)
+	}
+	if _, ok := s.Users("default").CheckPassword("Kimberly", "secret"); !ok {
+		t.Error("the password is gone")
+	}
+	wantAnswer(t, m.do("GET", "/users/kim", ""), http.StatusNotFound, "not_found")
+	for _, name := range []string{id, "kimberly", "KIMBERLY"} {
+		if answer := m.do("GET", "/users/"+name, "", "If-None-Match", renamed.Header.Get("ETag")); answer.Status != http.StatusNotModified {
+			t.Errorf("%s: %s", name, answer)
+		}
+	}
+	// The next one of the name is another.
+	if answer := m.do("DELETE", "/users/KimBerly", ""); answer.Status != http.StatusNoContent {
+		t.Fatal(answer)
+	}
+	m.put("/users/kimberly", `{}`)
+	m.put("/users/kimberly", `{"title":"Dr"}`)
+	wantAnswer(t, m.do("DELETE", "/users/kimberly", "", "If-Match", renamed.Header.Get("ETag")), http.StatusPreconditionFailed, "precondition_failed")
+	wantAnswer(t, m.do("POST", "/users", "{}"), http.StatusMethodNotAllowed, "method_not_allowed")
 }
 
 // has reports whether one of some objects has a member with a value.
@@ -257,13 +308,20 @@ func TestManagedBodiesAreStrict(t *testing.T) {
 		{"/access-policies/x", "application/yaml", "engine: allow\nlink:\n- id: 1\n", "invalid_request", "line 3, column 3: link[0].id must be a string"},
 		{"/access-policies/x", "application/json", policyBody("a", `,"scope":["fapid:all"]`), "invalid_request", "scope fapid:all is not one of the management API"},
 		{"/access-policies/x", "application/json", policyBody("a", `,"sql":"x"`), "invalid_request", "'sql' is not an access policy member"},
+		{"/users/x", "application/json", "{\"userName\":\"x\",\n\"emails\":[\n{\"value\":1}]}", "invalid_request", "line 3, column 2: emails[0].value must be a string, not a number"},
+		{"/users/x", "application/yaml", "userName: x\nuserNam: y\n", "invalid_request", "line 2, column 1: 'userNam' is no attribute of a user; did you mean 'userName'?"},
+		{"/users/x", "application/yaml", "userName: &x x\n", "invalid_request", "only plain YAML values"},
+		{"/users/x", "application/json", `{"userName":"y"}`, "invalid_request", "userName is another one than that of the path"},
+		{"/users/x", "application/json", `{"id":"y"}`, "invalid_request", "id is of another user"},
+		{"/users/x", "application/json", `{"profileUrl":"javascript:x"}`, "invalid_request", "profileUrl is not an http or https address"},
+		{"/users/x", "application/json", `[]`, "invalid_request", "must be a JSON object"},
 		{"/access-policies/x?force=true", "application/json", policyBody("a", ""), "invalid_request", "unknown parameter force"},
 	} {
 		for _, method := range []string{"PUT", "POST"} {
 			at := test.path
 			if method == "POST" {
 				at, _, _ = strings.Cut(at[1:], "/")
-				if at = "/" + at; at == "/apis" || strings.Contains(test.body, `"client_id"`) || strings.Contains(test.path, "?") {
+				if at = "/" + at; at == "/apis" || at == "/users" || strings.Contains(test.body, `"client_id"`) || strings.Contains(test.path, "?") {
 					continue
 				}
 			}
@@ -274,7 +332,7 @@ func TestManagedBodiesAreStrict(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/clients/x", "/apis/x", "/access-policies/x"} {
+	for _, path := range []string{"/clients/x", "/apis/x", "/access-policies/x", "/users/x"} {
 		wantAnswer(t, m.do("PUT", path, "{}", "Content-Type", "text/plain"), http.StatusUnsupportedMediaType, "unsupported_media_type")
 		wantAnswer(t, m.do("PUT", path, `{"x":"`+strings.Repeat("x", 70_000)+`"}`), http.StatusRequestEntityTooLarge, "request_too_large")
 		wantAnswer(t, m.do("GET", path, ""), http.StatusNotFound, "not_found")

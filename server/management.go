@@ -9,12 +9,13 @@ import (
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/manage"
+	"github.com/fapid/fapid/server/scim"
 )
 
 // manage is what is managed of the realm, here and on the operator's listener.
 func (r *realm) manage(s *Server) *manage.Realm {
 	managed := &manage.Realm{
-		Name: r.name, Clients: r.clients, APIs: r.apis, AccessPolicies: r.access, Sessions: r.sessions, Keys: r.keys,
+		Name: r.name, Clients: r.clients, APIs: r.apis, AccessPolicies: r.access, Users: r.users, Sessions: r.sessions, Keys: r.keys,
 		Lists: r.lists, Audience: s.config.managementAudience(r.name), Describe: r.describe,
 	}
 	if r.config.Management != nil {
@@ -23,18 +24,19 @@ func (r *realm) manage(s *Server) *manage.Realm {
 	return managed
 }
 
-// managementAPI serves the management API on the realm's own listeners; nil where
-// the configuration does not have it.
-func (r *realm) managementAPI(authenticator *clientauth.Authenticator) endpoint.Feature {
+// management serves the management API on the realm's own listeners, in its own
+// form and by SCIM; nothing where the configuration does not have it.
+func (r *realm) management(authenticator *clientauth.Authenticator) []endpoint.Feature {
 	config := r.config.Management
 	if config == nil {
 		return nil
 	}
-	api := &manage.API{Realm: r.managed, Guard: endpoint.Guard{Issuer: r.issuer, Binder: r.binder, RequireBound: !config.UnboundTokens}}
+	guard := endpoint.Guard{Issuer: r.issuer, Binder: r.binder, RequireBound: !config.UnboundTokens}
 	if config.Basic {
-		api.Guard.Basic = authenticator
+		guard.Basic = authenticator
 	}
-	return api
+	guarded := r.managed.Guard(guard)
+	return []endpoint.Feature{&manage.API{Realm: r.managed, Guard: guarded}, &scim.Provider{Guard: guarded, Users: r.users}}
 }
 
 // describe is what is in force of the realm.
@@ -79,7 +81,7 @@ func (r *realm) managementTarget() *registration.API {
 	}
 	api := &registration.API{ID: r.managed.Audience, Name: "management", Clients: map[string]registration.Access{registration.AnyClient: {}}}
 	if api.ID != r.config.Audience {
-		api.Scopes = manage.Scopes()
+		api.Scopes = manage.Reserved()
 	}
 	return api
 }

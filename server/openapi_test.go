@@ -18,6 +18,7 @@ import (
 	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/servertest"
 	"github.com/fapid/fapid/server/token"
+	"github.com/fapid/fapid/server/users"
 )
 
 // TestDescriptionsAreComplete: every route of the management API is described with
@@ -55,6 +56,15 @@ func TestDescriptionsAreComplete(t *testing.T) {
 	}
 }
 
+// fullUser has every attribute that a user can have.
+const fullUser = `{"schemas":["x"],"userName":"new","externalId":"e","name":{"formatted":"a","familyName":"b","givenName":"c","middleName":"d","honorificPrefix":"e","honorificSuffix":"f"},
+	"displayName":"a","nickName":"b","profileUrl":"https://a.example","title":"c","userType":"d","preferredLanguage":"e","locale":"f","timezone":"g","active":false,"password":"h",
+	"emails":[{"value":"a","display":"b","type":"work","primary":true}],"phoneNumbers":[{"value":"a"}],"ims":[{"value":"a"}],"photos":[{"value":"https://a.example","display":"b","type":"photo","primary":false}],
+	"addresses":[{"formatted":"a\nb","streetAddress":"c","locality":"d","region":"e","postalCode":"f","country":"GB","type":"home","primary":true}],"entitlements":[{"value":"a"}],"roles":[{"value":"a"}],
+	"x509Certificates":[{"value":"YQ==","display":"b","type":"c","primary":true}],
+	"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"employeeNumber":"a","costCenter":"b","organization":"c","division":"d","department":"e","manager":{"value":"f","$ref":"../Users/1"}},
+	"accounts":[{"account_id":"n-1","currency":"GBP","kind":"Savings","nickname":"a","iban":"b","balance":"1.00","transactions":[{"transaction_id":"t","date":"2026-01-05T09:12:00Z","amount":"1.00","credit":true,"text":"c"}]}]}`
+
 // TestAnswersAreAsDescribed: what is answered validates against its schema, in
 // every resource and form, on both listeners; refusals, too.
 func TestAnswersAreAsDescribed(t *testing.T) {
@@ -69,6 +79,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	dpop := s.TPP("dpop", servertest.DPoP, opaque)
 	dpop.Token()
 	m.put("/apis/full", `{"name":"Full","scopes":["a"],"roles":["r"],"clients":{"*":{"scopes":["a"]}},"client_id":"victim","access_token_expiration":60,"access_token_format":"jwt","policies":["fapi2"]}`)
+	m.put("/users/new", fullUser)
 	realm := readDescription(t, func(name string) servertest.Answer {
 		return s.Do(m.HTTP, http.MethodGet, s.MTLS+"/manage/"+name, nil, "")
 	})
@@ -98,6 +109,14 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"PUT", "/access-policies/{id}", "new", policyBody("a", `,"description":"d"`)},
 		{"POST", "/access-policies", "", policyBody("a", "")},
 		{"DELETE", "/access-policies/{id}", "new", ""},
+		{"GET", "/users", "", ""},
+		{"GET", "/users?limit=1", "", ""},
+		{"PUT", "/users/{id}", "new", fullUser},
+		{"GET", "/users/{id}", "new", ""},
+		{"PUT", "/users/{id}", "new", fullUser},
+		{"PUT", "/users/{id}", "new", `{"x":1}`},
+		{"DELETE", "/users/{id}", "new", ""},
+		{"GET", "/users/{id}", "new", ""},
 		{"GET", "/sessions", "", ""},
 		{"GET", "/sessions?limit=1", "", ""},
 		{"GET", "/sessions/{id}", session, ""},
@@ -182,6 +201,7 @@ func TestSchemasHaveEveryMember(t *testing.T) {
 		"APIInput":                    reflect.TypeFor[registration.API](),
 		"AccessPolicyInput":           reflect.TypeFor[registration.AccessPolicy](),
 		"Link":                        reflect.TypeFor[registration.Link](),
+		"User":                        reflect.TypeFor[users.User](),
 		"Session":                     reflect.TypeFor[token.SessionView](),
 		"Session/properties/refresh":  reflect.TypeFor[token.Refreshable](),
 		"Session/properties/ended":    reflect.TypeFor[token.Ending](),

@@ -224,7 +224,7 @@ func (r *realm) fetchRoots(s *Server) (*x509.CertPool, error) {
 
 // operated is what the operator's listener shows of the realm.
 func (r *realm) operated() admin.Realm {
-	return admin.Realm{Name: r.name, Issuer: r.config.Issuer, Sandbox: r.config.Sandbox, Users: r.users, Discovery: r.site.Discovery}
+	return admin.Realm{Name: r.name, Issuer: r.config.Issuer, Sandbox: r.config.Sandbox, Discovery: r.site.Discovery}
 }
 
 // openTrust reads the realm's CAs and CRLs. A file that is missing, empty or no

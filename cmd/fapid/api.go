@@ -97,12 +97,15 @@ func apiPutCommand(open Opener, realm *string, asJSON *bool) *cobra.Command {
 		Short: "Register an API or replace its record",
 		Long: `Put reads the record of an API in YAML or JSON. What it leaves out is gone
 afterwards. The client "*" stands for every client that is not named. IDENTIFIER,
-the aud of the API's tokens, may be left out where the record has one.`,
+the aud of the API's tokens, may be left out where the record has one. exchange
+names the clients whose tokens and assertions a client may exchange for tokens of
+the API, and so act for them and for users.`,
 		Example: `  fapid api put -f api.yaml
   fapid api put https://api.example.com <<'END'
   scopes: [accounts, payments]
   clients:
     tpp-tls: {scopes: [accounts]}
+    aggregator: {exchange: [tpp-tls]}
     "*": {}
   access_token_expiration: 60
   END`,

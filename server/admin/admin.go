@@ -6,13 +6,11 @@ package admin
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/server/endpoint"
-	"github.com/fapid/fapid/server/users"
 )
 
 // Operator serves the operator's listener for all realms of a server.
@@ -56,7 +54,6 @@ type Realm struct {
 	Name      string
 	Issuer    string
 	Sandbox   bool
-	Users     *users.Users
 	Discovery func() []byte
 }
 
@@ -100,7 +97,7 @@ func (o *Operator) routes() []Route {
 		{http.MethodPost, "/certificates/{serial}/renew", "certificate_renew", Change, o.renewCertificate},
 		{http.MethodPost, "/certificates/{serial}/revoke", "certificate_revoke", Change, o.revokeCertificate},
 		{http.MethodPost, "/dn/lint", "dn_lint", Read, o.lintDN},
-	}, slices.Concat(o.userRoutes(), o.Managed)...)
+	}, o.Managed...)
 }
 
 // Install opens the operator's routes on a site of their own.

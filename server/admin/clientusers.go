@@ -6,19 +6,26 @@ import (
 	"net/url"
 
 	"github.com/fapid/fapid/oauth"
-	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/users"
 )
 
+// UserList are a realm's test users, by userName.
+type UserList struct {
+	Users []*users.User `json:"users"`
+}
+
 // Users lists all users of a realm.
-func (c *Client) Users(ctx context.Context, realm string) (*UserPage, error) {
+func (c *Client) Users(ctx context.Context, realm string) (*UserList, error) {
 	base, err := c.realmPath(ctx, realm)
 	if err != nil {
 		return nil, err
 	}
-	all := &UserPage{Users: []*users.User{}}
+	all := &UserList{Users: []*users.User{}}
 	return all, c.pages(ctx, base+"/users", url.Values{}, func(content []byte) (string, error) {
-		var page UserPage
+		var page struct {
+			UserList
+			Next string `json:"next"`
+		}
 		err := decodeAnswer(content, &page)
 		all.Users = append(all.Users, page.Users...)
 		return page.Next, err
@@ -35,11 +42,7 @@ func (c *Client) User(ctx context.Context, realm, name string, inYAML bool) ([]b
 // user is new.
 func (c *Client) PutUser(ctx context.Context, realm, name string, text []byte) ([]byte, bool, error) {
 	if name == "" {
-		parse := users.ParseYAML
-		if syntaxOf(text) == registration.JSON {
-			parse = users.Parse
-		}
-		user, _, err := parse(text)
+		user, err := users.Parse(text, syntaxOf(text))
 		if err != nil {
 			return nil, false, errors.New(oauth.AsError(err).Description)
 		}

@@ -89,7 +89,7 @@ func newOperated(t *testing.T) *operated {
 	}
 	lists := &endpoint.Lists{Sealer: sealer}
 	o := &operated{realm: &manage.Realm{
-		Name: "default", Clients: clients, APIs: apis, AccessPolicies: access, Keys: keys, Lists: lists,
+		Name: "default", Clients: clients, APIs: apis, AccessPolicies: access, Users: people, Keys: keys, Lists: lists,
 		Sessions: token.NewSessions("default", db, sealer, time.Now),
 		Describe: func() manage.InForce {
 			return manage.InForce{Name: "default", Discovery: json.RawMessage(discovery)}
@@ -98,7 +98,7 @@ func newOperated(t *testing.T) *operated {
 	o.Operator = &Operator{
 		Version: "v1.2.3", Started: time.Now().Add(-time.Hour), Now: time.Now,
 		Realms: []Realm{{
-			Name: "default", Issuer: "https://as.example", Sandbox: true, Users: people,
+			Name: "default", Issuer: "https://as.example", Sandbox: true,
 			Discovery: func() []byte { return []byte(discovery) },
 		}},
 		Lists: lists, ManagedDescription: manage.Description(),

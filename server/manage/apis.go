@@ -51,5 +51,7 @@ var apiKind = kind[registration.API]{
 	remove: func(ctx context.Context, realm *Realm, id string, judge registration.Judge) error {
 		return realm.APIs.DeleteIf(ctx, id, judge)
 	},
-	gives: func(_ *Realm, api *registration.API) given { return given{scope: api.Scopes} },
+	gives: func(_ *Realm, api *registration.API) given {
+		return given{scope: api.Scopes, exchange: api.LetsExchange()}
+	},
 }

@@ -69,13 +69,16 @@ var clientKind = kind[registration.Metadata]{
 		return realm.Clients.DeleteIf(ctx, id, judge)
 	},
 	// A registration gives its own scope and, to whoever has its credentials, what
-	// access policies give the client.
+	// access policies give the client and what APIs let it exchange.
 	gives: func(realm *Realm, m *registration.Metadata) given {
 		scope, err := oauth.ParseScope(m.Scope)
 		if err != nil {
 			scope = scopes // the registry has parsed it; nobody slips through if it had not
 		}
-		return given{scope: append(scope, realm.AccessPolicies.Scope(m.ClientID, scopes)...), policy: m.Policy}
+		return given{
+			scope:  append(scope, realm.AccessPolicies.Scope(m.ClientID, scopes)...),
+			policy: m.Policy, exchange: realm.APIs.LetExchange(m.ClientID),
+		}
 	},
 }
 

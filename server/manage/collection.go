@@ -16,7 +16,13 @@ import (
 // kind is a kind of records that are put and deleted by their id.
 type kind[T any] struct {
 	name string // for errors: "client"
-	id   func(*T) *string
+	// id is what a record brings as its id, and is kept under.
+	id func(*T) *string
+	// at puts a record where a path says, or refuses; nil is for kinds whose id is
+	// that of the path.
+	at func(realm *Realm, path string, record *T) error
+	// place is where a record stands in the list; nil is for the order of ids.
+	place func(*T) string
 	// find returns a record and its version; the error is not_found.
 	find func(realm *Realm, id string) (*T, string, error)
 	list func(realm *Realm, after string, limit int) []*T
@@ -26,6 +32,27 @@ type kind[T any] struct {
 	remove func(ctx context.Context, realm *Realm, id string, judge registration.Judge) error
 	// gives is what the record would give to somebody.
 	gives func(realm *Realm, record *T) given
+}
+
+// address puts a record where a path says.
+func (k *kind[T]) address(realm *Realm, path string, record *T) error {
+	if k.at != nil {
+		return k.at(realm, path, record)
+	}
+	id := k.id(record)
+	if *id != "" && *id != path {
+		return oauth.InvalidRequest("the body is of %s %s and the path of %s", k.name, oauth.Clip(*id), oauth.Clip(path))
+	}
+	*id = path
+	return nil
+}
+
+// after is what the next page of a list comes after.
+func (k *kind[T]) after(last *T) string {
+	if k.place != nil {
+		return k.place(last)
+	}
+	return *k.id(last)
 }
 
 // judge decides on a record that is about to be put; before is the version of the
@@ -60,7 +87,7 @@ type collection[T any] struct {
 	form form[T]
 }
 
-// list shows a page of the records, by id.
+// list shows a page of the records.
 func (s *collection[T]) list(_ context.Context, c *call) (*endpoint.Answer, error) {
 	page, err := c.realm.Lists.Page(c.Request, s.name, s.form.pages)
 	if err != nil {
@@ -70,7 +97,7 @@ func (s *collection[T]) list(_ context.Context, c *call) (*endpoint.Answer, erro
 	next := ""
 	if len(records) > page.Limit {
 		records = records[:page.Limit]
-		next = page.Next(*s.kind.id(records[page.Limit-1]))
+		next = page.Next(s.kind.after(records[page.Limit-1]))
 	}
 	shown := make([]any, len(records))
 	for i, record := range records {
@@ -132,11 +159,9 @@ func (s *collection[T]) put(ctx context.Context, c *call) (*endpoint.Answer, err
 	if err != nil {
 		return nil, err
 	}
-	id := s.kind.id(&record)
-	if *id != "" && *id != c.Path["id"] {
-		return nil, oauth.InvalidRequest("the body is of %s %s and the path of %s", s.kind.name, oauth.Clip(*id), oauth.Clip(c.Path["id"]))
+	if err := s.kind.address(c.realm, c.Path["id"], &record); err != nil {
+		return nil, s.form.refusal(err)
 	}
-	*id = c.Path["id"]
 	written, version, created, err := s.kind.put(ctx, c.realm, record, func(before string, after *T) error {
 		if err := c.preconditions(before); err != nil {
 			return err

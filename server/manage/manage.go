@@ -1,5 +1,5 @@
 // Package manage is the management API: the clients, protected APIs, access
-// policies, sessions and keys of a realm, and what is in force of it. Each thing
+// policies, users, sessions and keys of a realm, and what is in force of it. Each thing
 // that can be done is written once and served in two places: on the realm's own
 // listeners, for clients with access tokens, and on the operator's listener.
 package manage
@@ -14,6 +14,7 @@ import (
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
+	"github.com/fapid/fapid/server/users"
 )
 
 // Realm is what is managed of one issuer.
@@ -22,6 +23,7 @@ type Realm struct {
 	Clients        *registration.Registry
 	APIs           *registration.APIs
 	AccessPolicies *registration.AccessPolicies
+	Users          *users.Users
 	Sessions       *token.Sessions
 	Keys           *token.Keyring
 	Lists          *endpoint.Lists
@@ -43,7 +45,7 @@ type resource struct {
 }
 
 // resources are the table of contents; adding one is a file and a line here.
-var resources = []resource{realms, clients, apis, accessPolicies, sessions, keys}
+var resources = []resource{realms, clients, apis, accessPolicies, people, sessions, keys}
 
 // route is one thing that can be done.
 type route struct {
@@ -84,8 +86,9 @@ func writeScope(name string) string { return ScopePrefix + name + ".write" }
 var scopes = oauth.Scope{
 	readScope("realms"),
 	readScope("clients"), writeScope("clients"),
-	readScope("apis"), writeScope("apis"),
+	readScope("apis"), writeScope("apis"), exchangeScope,
 	readScope("access-policies"), writeScope("access-policies"),
+	users.ScopeRead, users.ScopeWrite,
 	readScope("sessions"), writeScope("sessions"),
 	readScope("keys"), writeScope("keys"),
 }
@@ -93,12 +96,24 @@ var scopes = oauth.Scope{
 // Scopes are those of the management API.
 func Scopes() oauth.Scope { return slices.Clone(scopes) }
 
+// Reserved are the scopes that nothing but the management API gives meaning to: its
+// own, and those by which SCIM's clients ask for parts of them. No token for another
+// API has them.
+func Reserved() oauth.Scope { return append(Scopes(), users.PartScopes()...) }
+
 // API is the management API on a realm's own listeners, in fapid's own form and,
 // where the layout has paths for it, in Aidbox's.
 type API struct {
 	Realm *Realm
-	// Guard protects it; what it asks for and whom it lets do what is the realm's.
-	Guard endpoint.Guard
+	// Guard protects it; see [Realm.Guard].
+	Guard *endpoint.Guard
+}
+
+// Guard makes a guard that of the realm's management API: it takes tokens for that,
+// and lets clients do what they are registered for and what access policies add.
+func (r *Realm) Guard(guard endpoint.Guard) *endpoint.Guard {
+	guard.Audience, guard.Holds = r.Audience, r.holds
+	return &guard
 }
 
 // endpointName is the metadata name of the management path.
@@ -107,13 +122,11 @@ const endpointName = "management_endpoint"
 // Install opens every route on both listeners.
 func (a *API) Install(site *endpoint.Site) {
 	site.PublishOneOf("scopes_supported", scopes...)
-	guard := a.Guard
-	guard.Audience, guard.Holds = a.Realm.Audience, a.Realm.holds
-	holder := endpoint.Guard{Issuer: guard.Issuer, Binder: guard.Binder, AnyAudience: true}
+	holder := endpoint.Guard{Issuer: a.Guard.Issuer, Binder: a.Guard.Binder, AnyAudience: true}
 	open := func(base, label string, r route) {
 		at := endpoint.Route{
 			Path: base + r.path, Label: label + r.label, Methods: []string{r.method}, Item: r.item(),
-			Guard: &guard, Scope: r.scope, Serve: a.Realm.served(r.serve),
+			Guard: a.Guard, Scope: r.scope, Serve: a.Realm.served(r.serve),
 		}
 		if r.holder {
 			at.Guard = &holder

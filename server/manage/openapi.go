@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/users"
 )
 
 var (
@@ -77,6 +78,7 @@ func description(parts [][]byte, bases map[string][]string, keep func(operation 
 		}
 		document.Add(part)
 	}
+	document.Add(userSchemas())
 	paths := map[string]any{}
 	for path, item := range document["paths"].(map[string]any) {
 		operations := item.(map[string]any)
@@ -116,4 +118,49 @@ func again(operations map[string]any, number int) map[string]any {
 		copied[method] = operation
 	}
 	return copied
+}
+
+// userSchemas are the schemas of users, of which the attributes say everything.
+func userSchemas() endpoint.Description {
+	input := schemaOf(users.Attributes, true)
+	delete(input, "required") // a userName may be that of the path
+	input["properties"].(map[string]any)["schemas"] = map[string]any{"type": "array", "items": map[string]any{"type": "string"}, "description": "SCIM's, which is not looked at."}
+	shown := schemaOf(users.Attributes, false)
+	shown["required"] = []any{"id", "userName", "active", "meta"}
+	return endpoint.Description{"components": map[string]any{"schemas": map[string]any{"UserInput": input, "User": shown}}}
+}
+
+// schemaOf is the schema of an attribute as it is written, or as it is shown.
+func schemaOf(a *users.Attribute, written bool) map[string]any {
+	schema := map[string]any{"type": "string"}
+	switch a.Kind {
+	case users.Boolean:
+		schema["type"] = "boolean"
+	case users.DateTime:
+		schema["format"] = "date-time"
+	case users.Binary64:
+		schema["contentEncoding"] = "base64"
+	case users.Complex:
+		properties, required := map[string]any{}, []any{}
+		for _, sub := range a.Sub {
+			if sub.WriteOnly && !written {
+				continue
+			}
+			properties[sub.Name] = schemaOf(sub, written)
+			if written && sub.Required || !written && sub.Present {
+				required = append(required, sub.Name)
+			}
+		}
+		schema = map[string]any{"type": "object", "additionalProperties": false, "properties": properties, "required": required}
+	}
+	if a.ReadOnly {
+		schema["readOnly"] = true
+	}
+	if a.Multi {
+		schema = map[string]any{"type": "array", "items": schema}
+	}
+	if a.Doc != "" {
+		schema["description"] = a.Doc
+	}
+	return schema
 }

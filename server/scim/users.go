@@ -162,10 +162,10 @@ func (p *Provider) delete(ctx context.Context, r *endpoint.Request) (*endpoint.A
 // (RFC 7644 section 3.14, RFC 9110 section 13.1).
 func checkVersion(r *endpoint.Request, user *users.User) error {
 	if tags := r.Header["If-Match"]; tags != nil && !names(tags, user.Meta.Version) {
-		return preconditionFailed("the user has changed: its version is %s", user.Meta.Version)
+		return oauth.PreconditionFailed("the user has changed: its version is %s", user.Meta.Version)
 	}
 	if tags := r.Header["If-None-Match"]; tags != nil && names(tags, user.Meta.Version) {
-		return preconditionFailed("the user is there, in version %s", user.Meta.Version)
+		return oauth.PreconditionFailed("the user is there, in version %s", user.Meta.Version)
 	}
 	return nil
 }
