@@ -21,9 +21,12 @@ func (r *realm) grants(clients *flow.Clients) []flow.Grant {
 		flow.ClientCredentials{Subject: subject},
 		flow.Refresh{Sessions: r.sessions},
 		flow.Exchange{Issuer: r.issuer, APIs: r.apis, Subject: subject},
-		flow.JWTBearer{Clients: clients, Subject: subject, User: func(name string) bool {
+		flow.JWTBearer{Clients: clients, Subject: subject, User: func(name string) (id string, ok bool) {
 			user, ok := r.users.ByUserName(name)
-			return ok && user.Active == users.Yes && user.UserName == name
+			if !ok || user.Active != users.Yes || user.UserName != name {
+				return "", false
+			}
+			return user.ID, true
 		}},
 	}
 }

@@ -96,6 +96,7 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		Now:                r.now,
 		Sessions:           r.sessions,
 		Client:             r.clients.Get,
+		User:               r.userActive,
 		CertificateRevoked: r.certificateRevoked,
 		Signed:             s.metrics.ObserveSigning,
 	}
@@ -167,6 +168,12 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 	}
 	r.users, err = users.Open(ctx, r.name, s.store, r.now)
 	return err
+}
+
+// userActive reports whether a user may be acted for.
+func (r *realm) userActive(id string) bool {
+	user, ok := r.users.Get(id)
+	return ok && user.Active == users.Yes
 }
 
 func (r *realm) openBinder(s *Server) error {
