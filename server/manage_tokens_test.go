@@ -158,3 +158,32 @@ func TestDefaultAudience(t *testing.T) {
 	closed := s.TPP("closed", func(m *registration.Metadata) { m.DefaultAudience = []string{"closed"} })
 	wantAnswer(t, closed.Post("token_endpoint", url.Values{"grant_type": {"client_credentials"}}), http.StatusBadRequest, "invalid_target")
 }
+
+// TestManagementIsNotExchangedFor: no token for the management API comes of what is
+// another client's, nor of a client's word; of its own a client can make less.
+func TestManagementIsNotExchangedFor(t *testing.T) {
+	s := servertest.Start(t, managed)
+	chain(t, s)
+	api := s.Issuer + "/manage"
+	scoped := func(m *registration.Metadata) { m.Scope = "accounts fapid:keys.read fapid:keys.write" }
+	m, shop := s.TPP("administrator", servertest.Exchanging, scoped), s.TPP("shop", servertest.Exchanging, scoped)
+	held := received(m, "shop-api", "resource", api, "scope", "accounts fapid:keys.read")
+	for name, answer := range map[string]servertest.Answer{
+		"a token that names both": shop.Exchange(held, "audience", api),
+		"its scopes alone":        shop.Exchange(held, "scope", "fapid:keys.read"),
+		"another's word":          shop.Bearer(m.Grant("administrator"), "audience", api),
+		"its own word":            shop.Bearer(shop.Grant("shop"), "audience", api),
+	} {
+		if answer.Error() != "invalid_target" {
+			t.Errorf("%s: %s", name, answer)
+		}
+	}
+	less := exchanged(t, m.Exchange(m.Token(url.Values{"audience": {api}}), "scope", "fapid:keys.read"))
+	if got := claims(t, less); got["aud"] != api || got["scope"] != "fapid:keys.read" {
+		t.Errorf("aud %v, scope %v", got["aud"], got["scope"])
+	}
+	if answer := m.Call(less, http.MethodGet, s.MTLS+"/manage/keys", nil, ""); answer.Status != http.StatusOK {
+		t.Errorf("read: %s", answer)
+	}
+	wantAnswer(t, m.Call(less, http.MethodPost, s.MTLS+"/manage/keys/rotate", nil, ""), http.StatusForbidden, "insufficient_scope")
+}
