@@ -208,6 +208,9 @@ func (s *Server) start() {
 	}
 }
 
+// Config is what the server is started with.
+func (s *Server) Config() server.Config { return s.config }
+
 // Restart stops the server and starts another one on the same directory.
 func (s *Server) Restart() {
 	s.T.Helper()
