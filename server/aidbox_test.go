@@ -250,6 +250,8 @@ func TestHTTPBasic(t *testing.T) {
 		{"Basic ", "/aidbox/manage/keys", 401, "invalid_client"},
 		{basic("", ""), "/aidbox/manage/keys", 401, "invalid_client"},
 		{basic("root", "secret"), "/aidbox/bank/accounts", 401, "invalid_token"},
+		{basic("root", "secret"), "/aidbox/scim/v2/Users", 200, ""},
+		{basic("reader", "s"), "/aidbox/scim/v2/Users", 403, ""},
 	} {
 		answer := b.send("GET", test.path, "", "Authorization", test.authorization)
 		wantAnswer(t, answer, test.status, test.code)

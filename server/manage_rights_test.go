@@ -158,8 +158,15 @@ func TestAccessPolicies(t *testing.T) {
 	may("PUT", "/clients/new", secretClient(`,"scope":"fapid:keys.write"`), false)
 	put("some", policyBody("other", ""))
 	may("GET", "/keys", "", false)
+	scim := func() int { return m.Call(m.token, http.MethodGet, s.MTLS+"/scim/v2/Users", nil, "").Status }
+	if got := scim(); got != http.StatusForbidden {
+		t.Errorf("SCIM without a policy for it: %d", got)
+	}
 	put("all", policyBody("linked", ""))
 	may("GET", "/keys", "", true)
+	if got := scim(); got != http.StatusOK {
+		t.Errorf("SCIM: %d", got)
+	}
 	may("PUT", "/access-policies/mine", policyBody("victim", ""), true)
 	may("DELETE", "/access-policies/all", "", true)
 	may("GET", "/keys", "", false)

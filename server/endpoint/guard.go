@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/fapid/fapid/oauth"
@@ -53,15 +52,19 @@ func (g *Guard) admit(ctx context.Context, r *Request, scope string) error {
 	if err != nil {
 		return err
 	}
-	if r.Held = held; g.Holds != nil {
-		r.Held = g.Holds(client, held)
+	if r.Held, err = oauth.ParseScope(held); err != nil {
+		return err
+	}
+	if g.Holds != nil {
+		r.Held = g.Holds(client, r.Held)
+		held = r.Held.String()
 	}
 	if scope == "" {
 		return nil
 	}
 	for enough := range strings.FieldsSeq(scope) {
 		if r.Held.Has(enough) {
-			r.Event.Pass("scope", enough, r.Held.String())
+			r.Event.Pass("scope", enough, held)
 			return nil
 		}
 	}
@@ -70,34 +73,31 @@ func (g *Guard) admit(ctx context.Context, r *Request, scope string) error {
 		who = "client"
 	}
 	wanted := strings.ReplaceAll(scope, " ", " or ")
-	r.Event.Fail("scope", wanted, r.Held.String(), "fetch a token with scope "+wanted)
+	r.Event.Fail("scope", wanted, held, "fetch a token with scope "+wanted)
 	return oauth.InsufficientScope("the %s lacks scope %s", who, wanted)
 }
 
 // byToken wants an access token, whose scope the client has then.
-func (g *Guard) byToken(ctx context.Context, r *Request) (*registration.Client, oauth.Scope, error) {
-	claims, err := g.Admit(ctx, r.Sender(), nil)
-	if err != nil {
-		return nil, nil, err
+func (g *Guard) byToken(ctx context.Context, r *Request) (client *registration.Client, scope string, err error) {
+	if r.Claims, err = g.Admit(ctx, r.Sender(), nil); err != nil {
+		return nil, "", err
 	}
-	r.Claims = claims
-	granted, err := oauth.ParseScope(claims.Scope)
-	return claims.Client, granted, err
+	return r.Claims.Client, r.Claims.Scope, nil
 }
 
 // byBasic authenticates the client itself, which then has the scope it is
 // registered for. A client whose tokens are bound cannot leave the binding out so.
-func (g *Guard) byBasic(ctx context.Context, r *Request) (*registration.Client, oauth.Scope, error) {
+func (g *Guard) byBasic(ctx context.Context, r *Request) (client *registration.Client, scope string, err error) {
 	identity, err := g.Basic.Authenticate(ctx, &clientauth.Attempt{Authorization: r.Header["Authorization"], Certificate: r.Certificate, Event: r.Event})
 	if err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
-	client := identity.Client
+	client = identity.Client
 	if !client.MayUse(registration.GrantBasic) || client.BoundTokens {
 		r.Event.Fail("grant type", registration.GrantBasic+", and tokens that are not bound", strings.Join(client.GrantTypes, ", "), "fetch a token, or add basic to the client's grant_types")
-		return nil, nil, oauth.InvalidClient("the client is not registered for HTTP Basic authentication at APIs").Because("grant_types %s", client.GrantTypes)
+		return nil, "", oauth.InvalidClient("the client is not registered for HTTP Basic authentication at APIs").Because("grant_types %s", client.GrantTypes)
 	}
-	return client, slices.Clone(client.Scope), nil
+	return client, client.Metadata.Scope, nil
 }
 
 // isBasic reports whether a request authenticates by HTTP Basic.
