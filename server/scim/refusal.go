@@ -38,27 +38,27 @@ var kinds = map[string]struct{ scimType, check, expected string }{
 }
 
 func invalidFilter(format string, args ...any) oauth.Error {
-	return refuse(http.StatusBadRequest, codeInvalidFilter, format, args)
+	return refuse(codeInvalidFilter, format, args)
 }
 
 func invalidPath(format string, args ...any) oauth.Error {
-	return refuse(http.StatusBadRequest, codeInvalidPath, format, args)
+	return refuse(codeInvalidPath, format, args)
 }
 
 func noTarget(format string, args ...any) oauth.Error {
-	return refuse(http.StatusBadRequest, codeNoTarget, format, args)
+	return refuse(codeNoTarget, format, args)
 }
 
 func mutability(format string, args ...any) oauth.Error {
-	return refuse(http.StatusBadRequest, codeMutability, format, args)
+	return refuse(codeMutability, format, args)
 }
 
 func tooMany(format string, args ...any) oauth.Error {
-	return refuse(http.StatusBadRequest, codeTooMany, format, args)
+	return refuse(codeTooMany, format, args)
 }
 
-func refuse(status int, code, format string, args []any) oauth.Error {
-	return oauth.Error{Code: code, Status: status, Description: oauth.Printable(fmt.Sprintf(format, args...))}
+func refuse(code, format string, args []any) oauth.Error {
+	return oauth.Error{Code: code, Status: http.StatusBadRequest, Description: oauth.Printable(fmt.Sprintf(format, args...))}
 }
 
 // problem is SCIM's body of a refusal (RFC 7644 section 3.12).
