@@ -29,10 +29,13 @@ const (
 	CodeServerError            = "server_error"            // RFC 6749 section 4.1.2.1
 	CodeTemporarilyUnavailable = "temporarily_unavailable" // RFC 6749 section 4.1.2.1
 	CodeMisdirectedRequest     = "misdirected_request"     // RFC 9110 section 15.5.20
+	CodeAccessDenied           = "access_denied"           // RFC 6749 section 4.1.2.1
 	CodeNotFound               = "not_found"
 	CodeMethodNotAllowed       = "method_not_allowed"
 	CodeRequestTooLarge        = "request_too_large"
 	CodeUnsupportedMediaType   = "unsupported_media_type"
+	CodeAlreadyExists          = "already_exists"
+	CodePreconditionFailed     = "precondition_failed"
 )
 
 // Error is a refusal. It has two texts: Description is what the client may know
@@ -144,6 +147,11 @@ func InvalidRedirectURI(format string, args ...any) Error {
 	return refusal(http.StatusBadRequest, CodeInvalidRedirectURI, format, args)
 }
 
+// AccessDenied: the caller is known and may not do this.
+func AccessDenied(format string, args ...any) Error {
+	return refusal(http.StatusForbidden, CodeAccessDenied, format, args)
+}
+
 // NotFound: nothing is served at that path or under that name.
 func NotFound(format string, args ...any) Error {
 	return refusal(http.StatusNotFound, CodeNotFound, format, args)
@@ -157,6 +165,21 @@ func MethodNotAllowed(format string, args ...any) Error {
 // RequestTooLarge: the body is over its limit.
 func RequestTooLarge(format string, args ...any) Error {
 	return refusal(http.StatusRequestEntityTooLarge, CodeRequestTooLarge, format, args)
+}
+
+// UnsupportedMediaType: the body is not of a type that is read here.
+func UnsupportedMediaType(format string, args ...any) Error {
+	return refusal(http.StatusUnsupportedMediaType, CodeUnsupportedMediaType, format, args)
+}
+
+// AlreadyExists: what was to be created is there.
+func AlreadyExists(format string, args ...any) Error {
+	return refusal(http.StatusConflict, CodeAlreadyExists, format, args)
+}
+
+// PreconditionFailed: If-Match or If-None-Match does not hold (RFC 9110 section 13.1).
+func PreconditionFailed(format string, args ...any) Error {
+	return refusal(http.StatusPreconditionFailed, CodePreconditionFailed, format, args)
 }
 
 // MisdirectedRequest: Host is not the name this TLS connection was made for.

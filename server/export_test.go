@@ -1,6 +1,10 @@
 package server
 
-import "crypto/x509"
+import (
+	"crypto/x509"
+
+	"github.com/fapid/fapid/server/endpoint"
+)
 
 // ServerCertificates are the certificates of the listeners, RSA and ECDSA.
 func (s *Server) ServerCertificates() []*x509.Certificate {
@@ -9,3 +13,6 @@ func (s *Server) ServerCertificates() []*x509.Certificate {
 
 // EveryMinute does what the server does once a minute, now.
 var EveryMinute = (*Server).everyMinute
+
+// Routes are those of a realm.
+func Routes(s *Server, realm string) []endpoint.Route { return s.realms[realm].site.Routes() }

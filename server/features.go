@@ -9,7 +9,7 @@ import (
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
-	"github.com/fapid/fapid/server/scim"
+	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
 )
@@ -21,9 +21,12 @@ func (r *realm) grants(clients *flow.Clients) []flow.Grant {
 		flow.ClientCredentials{Subject: subject},
 		flow.Refresh{Sessions: r.sessions},
 		flow.Exchange{Issuer: r.issuer, APIs: r.apis, Subject: subject},
-		flow.JWTBearer{Clients: clients, Subject: subject, User: func(name string) bool {
+		flow.JWTBearer{Clients: clients, Subject: subject, User: func(name string) (id string, ok bool) {
 			user, ok := r.users.ByUserName(name)
-			return ok && user.Active == users.Yes && user.UserName == name
+			if !ok || user.Active != users.Yes || user.UserName != name {
+				return "", false
+			}
+			return user.ID, true
 		}},
 	}
 }
@@ -49,7 +52,6 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
-		&scim.Provider{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
 	if s.gateways != nil {
 		list = append(list, &flow.AuthorizationCheck{Guard: r.guard(r.config.Audience), Targets: r.targets(), Gateways: s.gateways})
@@ -57,7 +59,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 	if r.name == s.order[0] {
 		list = append(list, s.revocations()...)
 	}
-	clients.Authenticator = &clientauth.Authenticator{
+	authenticator := &clientauth.Authenticator{
 		Clients:        r.clients,
 		Trust:          r.trust.Load,
 		Issuer:         r.config.Issuer,
@@ -66,7 +68,10 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		Grants:         store.Claims{Store: s.store, Name: r.name + "/authorization-grant"},
 		Now:            r.now,
 		TokenEndpoints: r.tokenEndpoints(),
+		EitherSecret:   r.config.EitherSecret,
 	}
+	clients.Authenticator = authenticator
+	list = append(list, r.management(authenticator)...)
 	if r.foreign != nil {
 		clients.Authenticator.Verified = r.foreign.remember
 	}
@@ -91,7 +96,11 @@ func (r *realm) guard(audience string) *endpoint.Guard {
 // the realm may call.
 func (r *realm) targets() *flow.Targets {
 	own := &registration.API{ID: r.config.Audience, Name: "bank", Clients: map[string]registration.Access{registration.AnyClient: {}}}
-	return &flow.Targets{APIs: r.apis, Own: own}
+	targets := &flow.Targets{APIs: r.apis, Own: own, Management: r.managementTarget()}
+	if targets.Management != nil {
+		targets.Reserved = manage.Reserved()
+	}
+	return targets
 }
 
 // authMethods are the client authentication methods of all the realm's policies.

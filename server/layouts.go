@@ -22,6 +22,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/bank",
 		"scim":                   "/scim/v2",
 		"authorization_check":    "/authz",
+		"management_endpoint":    "/manage",
 	},
 	// The same below the realm's own path.
 	"realm": {
@@ -33,6 +34,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/realms/{realm}/bank",
 		"scim":                   "/realms/{realm}/scim/v2",
 		"authorization_check":    "/realms/{realm}/authz",
+		"management_endpoint":    "/realms/{realm}/manage",
 	},
 	"keycloak": keycloak(""),
 	// CERN's: Keycloak below /auth, and the API Access endpoint beside its token
@@ -50,6 +52,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/t/{realm}/bank",
 		"scim":                   "/t/{realm}/scim2",
 		"authorization_check":    "/t/{realm}/authz",
+		"management_endpoint":    "/t/{realm}/manage",
 	},
 	// Aidbox has no realm in its paths, so one realm of a server can have it.
 	"aidbox": {
@@ -61,6 +64,11 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/{realm}/bank",
 		"scim":                   "/{realm}/scim/v2",
 		"authorization_check":    "/{realm}/authz",
+		"management_endpoint":    "/{realm}/manage",
+		// The management API in the form of its own resources.
+		"aidbox_client":        "/Client /fhir/Client",
+		"aidbox_access_policy": "/AccessPolicy /fhir/AccessPolicy",
+		"aidbox_session":       "/Session /fhir/Session",
 	},
 }
 
@@ -77,6 +85,7 @@ func keycloak(base string) endpoint.Layout {
 		"bank":                   realm + "/bank",
 		"scim":                   realm + "/scim/v2",
 		"authorization_check":    realm + "/authz",
+		"management_endpoint":    realm + "/manage",
 	}
 }
 
@@ -85,6 +94,15 @@ func with(layout, changes endpoint.Layout) endpoint.Layout {
 	changed := maps.Clone(layout)
 	maps.Copy(changed, changes)
 	return changed
+}
+
+// endpointNames are all the endpoints that some layout has a path for.
+func endpointNames() []string {
+	all := endpoint.Layout{}
+	for _, layout := range layouts {
+		maps.Copy(all, layout)
+	}
+	return sortedKeys(all)
 }
 
 // layout returns a layout by name, one's own or built-in.

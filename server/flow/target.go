@@ -17,10 +17,18 @@ type Targets struct {
 	// Own is the realm's own API, for requests that name none; a record of the
 	// same identifier replaces it.
 	Own *registration.API
+	// Management is the realm's management API, which no record replaces; nil for
+	// none. A request that names no API and whose scope is all of Reserved means it.
+	Management *registration.API
+	// Reserved are the scopes of the management API: a token for others never has them.
+	Reserved oauth.Scope
 }
 
 // find returns an API of the realm.
 func (t *Targets) find(id string) (*registration.API, bool) {
+	if t.Management != nil && id == t.Management.ID {
+		return t.Management, true
+	}
 	api, ok := t.APIs.Get(id)
 	if !ok && id == t.Own.ID {
 		return t.Own, true
@@ -37,6 +45,24 @@ type target struct {
 	format   string // of the token; empty where no API says
 
 	unlimited bool
+	// reserved are scopes that only the management API gives meaning to; managed
+	// says that it is one of the APIs.
+	reserved oauth.Scope
+	managed  bool
+}
+
+// preset are the APIs of a request that names none: what the client registered,
+// the management API if the scope is all of its, or else the realm's own.
+func (t *Targets) preset(scope oauth.Scope, client *registration.Client) []string {
+	if len(client.Metadata.DefaultAudience) > 0 {
+		return client.Metadata.DefaultAudience
+	}
+	if t.Management != nil && len(scope) > 0 {
+		if _, others := t.Reserved.Missing(scope); !others {
+			return []string{t.Management.ID}
+		}
+	}
+	return []string{t.Own.ID}
 }
 
 // choose finds the APIs a request asks for, among those that its grant was limited
@@ -48,9 +74,9 @@ func (t *Targets) choose(form oauth.Form, grant *token.Authorization, client *re
 		wanted = granted
 	}
 	if len(wanted) == 0 {
-		wanted = []string{t.Own.ID}
+		wanted = t.preset(grant.Scope, client)
 	}
-	chosen := &target{lifetime: client.TokenLifetime, format: grant.Format}
+	chosen := &target{lifetime: client.TokenLifetime, format: grant.Format, reserved: t.Reserved}
 	for _, id := range wanted {
 		if chosen.audience.Has(id) {
 			continue
@@ -74,6 +100,7 @@ func (t *Targets) choose(form oauth.Form, grant *token.Authorization, client *re
 			return nil, err
 		}
 		chosen.add(api, access)
+		chosen.managed = chosen.managed || api == t.Management
 		if err := chosen.agree(api, event); err != nil {
 			return nil, err
 		}
@@ -144,13 +171,19 @@ func (t *target) agree(api *registration.API, event *oauth.Event) error {
 }
 
 // narrow keeps the scopes that the APIs let the client have; when none is left
-// of some that were asked for, there is nothing to issue.
-func (t *target) narrow(scope oauth.Scope, event *oauth.Event) (oauth.Scope, error) {
-	if t.unlimited {
+// of some that were asked for, there is nothing to issue. A token for the
+// management API is of use without any: access policies are for that.
+func (t *target) narrow(scope, asked oauth.Scope, event *oauth.Event) (oauth.Scope, error) {
+	if t.unlimited && (t.managed || !slices.ContainsFunc(scope, t.reserved.Has)) {
 		return scope, nil
 	}
-	kept := scope.Within(t.scopes)
-	if len(scope) > 0 && len(kept) == 0 {
+	kept := make(oauth.Scope, 0, len(scope))
+	for _, token := range scope {
+		if t.scopes.Has(token) || t.unlimited && !t.reserved.Has(token) {
+			kept = append(kept, token)
+		}
+	}
+	if len(scope) > 0 && len(kept) == 0 && (len(asked) > 0 || !t.managed) {
 		event.Fail("scope at the API", t.scopes.String(), scope.String(), "ask for scopes of the API")
 		return nil, oauth.InvalidScope("the API has none of the requested scopes for this client").Because("scope %s", scope)
 	}

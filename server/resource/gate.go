@@ -12,9 +12,10 @@ import (
 // [Guard], and in fapid's own protected routes, which bring their own tokens and
 // their own answers. It is not part of what is promised.
 type Gate struct {
-	// Audience is what aud must name.
-	Audience string
-	Binder   *binding.Binder
+	// Audience is what aud must name; AnyAudience takes a token for whatever API.
+	Audience    string
+	AnyAudience bool
+	Binder      *binding.Binder
 	// RequireBound refuses a token that whoever has it can use.
 	RequireBound bool
 }
@@ -51,7 +52,7 @@ func (g *Gate) Admit(ctx context.Context, tokens Verifier, sender *binding.Sende
 		return err
 	}
 	event.ClientID = access.ClientID
-	if !access.Audience.Has(g.Audience) {
+	if !g.AnyAudience && !access.Audience.Has(g.Audience) {
 		event.Fail("access token audience", g.Audience, strings.Join(access.Audience, " "), "fetch a token for this API")
 		return oauth.InvalidToken("the access token is for another API")
 	}

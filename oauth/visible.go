@@ -1,4 +1,4 @@
-package admin
+package oauth
 
 import (
 	"fmt"
@@ -26,7 +26,7 @@ func escape(text string) string {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&out, `\x%02x`, text[0])
-		case hidden(r):
+		case Hidden(r):
 			fmt.Fprintf(&out, `\u%04x`, r)
 		default:
 			out.WriteString(text[:size])
@@ -36,27 +36,9 @@ func escape(text string) string {
 	return out.String()
 }
 
-// hidden reports characters that a reader cannot see or that change how those
+// Hidden reports characters that a reader cannot see or that change how those
 // around them look: controls, formats (bidi, zero width), line separators,
 // private use.
-func hidden(r rune) bool {
+func Hidden(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co)
-}
-
-// escapeJSON writes the hidden characters of an encoded JSON text as \u escapes,
-// which leaves its meaning and keeps a terminal from obeying them.
-func escapeJSON(encoded []byte) []byte {
-	var out strings.Builder
-	for _, r := range string(encoded) {
-		switch {
-		case r < 0x7f || !hidden(r): // the encoder escapes those below
-			out.WriteRune(r)
-		case r > 0xffff:
-			high, low := (r-0x10000)>>10+0xd800, (r-0x10000)&0x3ff+0xdc00
-			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&out, `\u%04x`, r)
-		}
-	}
-	return []byte(out.String())
 }
