@@ -35,6 +35,8 @@ const (
 	CodeMethodNotAllowed       = "method_not_allowed"
 	CodeRequestTooLarge        = "request_too_large"
 	CodeUnsupportedMediaType   = "unsupported_media_type"
+	CodeAlreadyExists          = "already_exists"
+	CodePreconditionFailed     = "precondition_failed"
 	CodeTooManyRequests        = "too_many_requests" // RFC 6585 section 4
 )
 
@@ -197,6 +199,16 @@ func RequestTooLarge(format string, args ...any) Error {
 // UnsupportedMediaType: the body is not of a type that is read here.
 func UnsupportedMediaType(format string, args ...any) Error {
 	return refusal(http.StatusUnsupportedMediaType, CodeUnsupportedMediaType, format, args)
+}
+
+// AlreadyExists: what was to be created is there.
+func AlreadyExists(format string, args ...any) Error {
+	return refusal(http.StatusConflict, CodeAlreadyExists, format, args)
+}
+
+// PreconditionFailed: If-Match or If-None-Match does not hold (RFC 9110 section 13.1).
+func PreconditionFailed(format string, args ...any) Error {
+	return refusal(http.StatusPreconditionFailed, CodePreconditionFailed, format, args)
 }
 
 // TooManyRequests: a quota is used up.

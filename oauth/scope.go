@@ -123,6 +123,9 @@ const (
 	SchemeDPoP   = "DPoP"   // RFC 9449 section 7.1
 )
 
+// SchemeBasic is that of a client's id and secret (RFC 7617).
+const SchemeBasic = "Basic"
+
 // TokenType is the token_type of a token that is bound so; nil is one that is
 // not bound.
 func (c *Confirmation) TokenType() string {

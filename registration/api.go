@@ -2,11 +2,8 @@ package registration
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/fapid/fapid/oauth"
@@ -55,6 +52,16 @@ func (a *Access) MayExchange(from string) bool {
 	return slices.Contains(a.Exchange, from) || slices.Contains(a.Exchange, AnyClient)
 }
 
+// LetsExchange reports whether the API lets any client exchange anything.
+func (a *API) LetsExchange() bool {
+	for _, access := range a.Clients {
+		if len(access.Exchange) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // AnyClient stands for every client in [API.Clients] and [Access.Exchange].
 const AnyClient = "*"
 
@@ -68,6 +75,9 @@ const (
 func (a *API) check() error {
 	if !visible(a.ID) || a.ID == "" || len(a.ID) > maxAPIText || strings.ContainsAny(a.ID, " \t") {
 		return invalid("identifier", "is 1 to %d visible characters without spaces", maxAPIText)
+	}
+	if err := checkText(a.Name); err != nil {
+		return invalid("name", "%s", err.Error())
 	}
 	if len(a.Clients) > maxAPIEntries || len(a.Scopes) > maxAPIEntries || len(a.Roles) > maxAPIEntries {
 		return invalid("clients", "at most %d clients, scopes and roles", maxAPIEntries)
@@ -83,6 +93,9 @@ func (a *API) check() error {
 		}
 	}
 	for id, access := range a.Clients {
+		if id == "" || !visible(id) || len(id) > maxIDBytes {
+			return invalid("clients", "%s is not the id of a client", quote(id))
+		}
 		for _, scope := range access.Scopes {
 			if !slices.Contains(a.Scopes, scope) {
 				return invalid("clients", "%s has scope %s, which the API does not have", quote(id), quote(scope))
@@ -143,86 +156,55 @@ func (a *API) clone() *API {
 	return &c
 }
 
+// Version tells one state of the record from another.
+func (a *API) Version() string { return versionOf(a) }
+
+// ParseAPI reads the record of an API as [Decode] does; every error is an
+// invalid_request.
+func ParseAPI(data []byte, in Syntax) (API, error) {
+	var api API
+	if err := Decode("API", data, in, &api); err != nil {
+		return API{}, oauth.InvalidRequest("%s", err.Error())
+	}
+	return *api.clone(), nil
+}
+
 // APIs are the protected APIs of a realm, served from memory. They are safe for
 // concurrent use.
-type APIs struct {
-	table   store.Table[API]
-	writing sync.Mutex // one Put or Delete at a time
-
-	mu   sync.RWMutex
-	byID map[string]*API
-}
+type APIs struct{ catalog[API] }
 
 // OpenAPIs reads the APIs of a realm into memory.
 func OpenAPIs(ctx context.Context, realm string, in store.Store, now func() time.Time) (*APIs, error) {
-	a := &APIs{table: store.Table[API]{Store: in, Name: realm + "/api", Now: now}, byID: map[string]*API{}}
-	err := a.table.Scan(ctx, "", "", func(id string, api API) (bool, error) {
-		a.byID[id] = &api
-		return true, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("registration: read the APIs of realm %s: %w", realm, err)
-	}
-	return a, nil
+	a := &APIs{catalog[API]{kind: "API", table: store.Table[API]{Store: in, Name: realm + "/api", Now: now}}}
+	return a, a.open(ctx)
 }
 
-// Get returns an API from memory; do not change what it holds.
-func (a *APIs) Get(id string) (*API, bool) {
+// LetExchange reports whether some API lets a client exchange anything, by its name;
+// what every client may is not looked at.
+func (a *APIs) LetExchange(client string) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	api, ok := a.byID[id]
-	return api, ok
+	for _, api := range a.byID {
+		if len(api.Clients[client].Exchange) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Put writes an API, replacing what was there; created tells the two apart. It is
-// on disk before a token can be meant for it.
+// on disk before a token can be meant for it. Refusals are invalid_request.
 func (a *APIs) Put(ctx context.Context, api API) (created bool, err error) {
+	_, created, err = a.PutIf(ctx, api, nil)
+	return created, err
+}
+
+// PutIf is Put where the judge has nothing against it, and returns what is kept.
+func (a *APIs) PutIf(ctx context.Context, api API, judge Judge) (kept *API, created bool, err error) {
 	if err := api.check(); err != nil {
-		return false, err
+		return nil, false, oauth.InvalidRequest("%s", oauth.AsError(err).Description)
 	}
-	a.writing.Lock()
-	defer a.writing.Unlock()
-	kept := api.clone()
-	if err := a.table.Put(ctx, kept.ID, *kept, time.Time{}); err != nil {
-		return false, fmt.Errorf("store API %s: %w", quote(kept.ID), err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	_, known := a.byID[kept.ID]
-	a.byID[kept.ID] = kept
-	return !known, nil
-}
-
-// Delete removes an API; the error is not_found when there is none.
-func (a *APIs) Delete(ctx context.Context, id string) error {
-	a.writing.Lock()
-	defer a.writing.Unlock()
-	if _, ok := a.Get(id); !ok {
-		return oauth.NotFound("no API %s", quote(id))
-	}
-	if err := a.table.Delete(ctx, id); err != nil {
-		return fmt.Errorf("delete API %s: %w", quote(id), err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.byID, id)
-	return nil
-}
-
-// List returns up to limit APIs whose identifier is greater than after, by
-// identifier.
-func (a *APIs) List(after string, limit int) []*API {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	ids := slices.Sorted(maps.Keys(a.byID))
-	from, found := slices.BinarySearch(ids, after)
-	if found {
-		from++
-	}
-	ids = ids[from:min(len(ids), from+max(limit, 0))]
-	list := make([]*API, len(ids))
-	for i, id := range ids {
-		list[i] = a.byID[id]
-	}
-	return list
+	kept = api.clone()
+	created, err = a.put(ctx, kept.ID, kept, judge)
+	return kept, created, err
 }

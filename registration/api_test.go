@@ -28,7 +28,7 @@ func TestAPIExchange(t *testing.T) {
 		"empty": {""}, "control character": {"a\n"}, "not ASCII": {"ä"}, "too long": {strings.Repeat("a", maxIDBytes+1)},
 		"too many": strings.Fields(strings.Repeat("a ", maxAPIEntries+1)),
 	} {
-		if _, err := apis.Put(t.Context(), api(bad...)); err == nil || oauth.AsError(err).Code != oauth.CodeInvalidClientMetadata {
+		if _, err := apis.Put(t.Context(), api(bad...)); err == nil || oauth.AsError(err).Code != oauth.CodeInvalidRequest {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -3,6 +3,7 @@ package registration
 import (
 	"bytes"
 	stdjson "encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -16,71 +17,211 @@ import (
 	"github.com/fapid/fapid/oauth"
 )
 
-// maxMetadataBytes is the largest registration that is read at all.
-const maxMetadataBytes = 64 << 10
+// maxDocument is the largest document that is read at all, in bytes.
+const maxDocument = 64 << 10
 
-// ParseMetadata reads a registration strictly: member names are case-sensitive
-// and must be known, a repeated or null member, a wrong type, invalid UTF-8,
-// trailing bytes and more than 64 KiB are refused. Every error is an
+// Syntax is what a document is written in.
+type Syntax int
+
+// The syntaxes of documents.
+const (
+	JSON Syntax = iota
+	YAML
+)
+
+// ParseMetadata reads a registration as [Decode] does. Every error is an
 // invalid_client_metadata that names the member and what was expected.
-func ParseMetadata(data []byte) (Metadata, error) {
+func ParseMetadata(data []byte, in Syntax) (Metadata, error) {
 	var m Metadata
-	if err := decodeMetadata(data, &m); err != nil {
+	if err := Decode("registration", data, in, &m); err != nil {
 		return Metadata{}, oauth.InvalidClientMetadata("%s", err.Error())
 	}
 	return m, nil
 }
 
-// memberError is a fault of one member, so that a YAML reader can add its line.
-type memberError struct{ member, text string }
+// Decode reads a document that holds one object into a struct, strictly: member
+// names are case-sensitive and must be those of the struct's tags; a repeated or
+// null member, a wrong type, invalid UTF-8, trailing bytes and more than 64 KiB
+// are refused. The error names the member, with line and column where there is
+// more than one line to look at, and what was expected. what says in errors what
+// the document is: "registration".
+func Decode(what string, data []byte, in Syntax, into any) error {
+	d := decoding{what: what, data: data}
+	if in == YAML {
+		return d.yaml(into)
+	}
+	return d.json(into)
+}
+
+// checkDocument refuses what is not worth a parser.
+func checkDocument(what string, data []byte) error {
+	if len(data) > maxDocument {
+		return fmt.Errorf("the %s is longer than %d bytes", what, maxDocument)
+	}
+	if !utf8.Valid(data) {
+		return fmt.Errorf("the %s is not valid UTF-8", what)
+	}
+	return nil
+}
+
+// decoding is a document on its way into a struct.
+type decoding struct {
+	what string
+	data []byte
+}
+
+// memberError is a fault of one member, so that its line can be added.
+type memberError struct{ path, text string }
 
 func (e *memberError) Error() string { return e.text }
 
-func decodeMetadata(data []byte, m *Metadata) error {
-	if len(data) > maxMetadataBytes {
-		return fmt.Errorf("the registration is longer than %d bytes", maxMetadataBytes)
+func (d *decoding) json(into any) error {
+	if err := checkDocument(d.what, d.data); err != nil {
+		return err
 	}
-	if !utf8.Valid(data) {
-		return fmt.Errorf("the registration is not valid UTF-8")
+	if trimmed := bytes.TrimLeft(d.data, " \t\r\n"); len(trimmed) > 0 && trimmed[0] != '{' {
+		return fmt.Errorf("the %s must be a JSON object, not %s", d.what, oauth.JSONKind(trimmed))
 	}
-	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) > 0 && trimmed[0] != '{' {
-		return fmt.Errorf("the registration must be a JSON object, not %s", oauth.JSONKind(trimmed))
+	err := d.object("", d.data, reflect.ValueOf(into).Elem())
+	if err == nil {
+		return nil
 	}
+	positions, broken := LocateJSON(d.data)
+	var fault *memberError
+	if errors.As(err, &fault) {
+		return at(positions[fault.path], err)
+	}
+	return at(broken, err)
+}
+
+// at puts a position before an error.
+func at(position string, err error) error {
+	if position == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", position, err)
+}
+
+// object reads the members of an object into the fields of a struct. The path is
+// that of the object, empty for the whole document.
+func (d *decoding) object(path string, raw []byte, into reflect.Value) error {
 	var members map[string]stdjson.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
-		return fmt.Errorf("the registration is not a strict JSON object: %s", oauth.JSONText(err))
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return fmt.Errorf("the %s is not a strict JSON object: %s", d.what, oauth.JSONText(err))
 	}
-	target := reflect.ValueOf(m).Elem()
+	fields := fieldsOf(into.Type())
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		field, known := memberFields[name]
+		at := below(path, name)
+		field, known := fields[name]
 		if !known {
-			return &memberError{name, unknownMember(name)}
+			return &memberError{at, d.unknownMember(at, name, fields)}
 		}
-		if err := decodeMember(members[name], target.Field(field).Addr().Interface()); err != nil {
-			return &memberError{name, name + " " + err.Error()}
+		if err := d.member(at, members[name], into.Field(field)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// memberFields maps member names to the fields of Metadata: the struct's tags
-// are the only place that says which members exist.
-var memberFields = func() map[string]int {
+// below is the path of a member.
+func below(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// element is the path of an entry of an array.
+func element(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+// member reads the value of one member.
+func (d *decoding) member(path string, raw []byte, into reflect.Value) error {
+	switch into.Kind() {
+	case reflect.Pointer:
+		into.Set(reflect.New(into.Type().Elem()))
+		return d.member(path, raw, into.Elem())
+	case reflect.Struct:
+		if kind := oauth.JSONKind(raw); kind != "an object" {
+			return &memberError{path, oauth.Shown(path) + " must be an object, not " + kind}
+		}
+		return d.object(path, raw, into)
+	case reflect.Map:
+		return d.named(path, raw, into)
+	case reflect.Slice:
+		if into.Type().Elem().Kind() == reflect.Struct {
+			return d.list(path, raw, into)
+		}
+	}
+	if err := decodeValue(raw, into.Addr().Interface()); err != nil {
+		return &memberError{path, oauth.Shown(path) + " " + err.Error()}
+	}
+	return nil
+}
+
+// list reads an array of objects.
+func (d *decoding) list(path string, raw []byte, into reflect.Value) error {
+	var elements []stdjson.RawMessage
+	if kind := oauth.JSONKind(raw); kind != "an array" {
+		return &memberError{path, oauth.Shown(path) + " must be an array of objects, not " + kind}
+	}
+	if err := json.Unmarshal(raw, &elements); err != nil {
+		return &memberError{path, oauth.Shown(path) + " is not a JSON array: " + oauth.JSONText(err)}
+	}
+	if len(elements) > maxListLength {
+		return &memberError{path, fmt.Sprintf("%s has %d entries, more than %d", oauth.Shown(path), len(elements), maxListLength)}
+	}
+	into.Set(reflect.MakeSlice(into.Type(), len(elements), len(elements)))
+	for i, raw := range elements {
+		if err := d.member(element(path, i), raw, into.Index(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named reads an object whose member names are the writer's own.
+func (d *decoding) named(path string, raw []byte, into reflect.Value) error {
+	var members map[string]stdjson.RawMessage
+	if kind := oauth.JSONKind(raw); kind != "an object" {
+		return &memberError{path, oauth.Shown(path) + " must be an object, not " + kind}
+	}
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return &memberError{path, oauth.Shown(path) + " is not a JSON object: " + oauth.JSONText(err)}
+	}
+	into.Set(reflect.MakeMap(into.Type()))
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		value := reflect.New(into.Type().Elem()).Elem()
+		if err := d.member(below(path, name), members[name], value); err != nil {
+			return err
+		}
+		into.SetMapIndex(reflect.ValueOf(name), value)
+	}
+	return nil
+}
+
+// fieldsOf maps member names to the fields of a struct: its tags are the only
+// place that says which members exist.
+func fieldsOf(t reflect.Type) map[string]int {
 	fields := make(map[string]int)
-	for i, t := 0, reflect.TypeFor[Metadata](); i < t.NumField(); i++ {
+	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 		if input := t.Field(i).Tag.Get("input"); input != "" {
 			name = input
 		}
-		fields[name] = i
+		if name != "-" {
+			fields[name] = i
+		}
 	}
 	return fields
-}()
+}
 
-// memberNames are the known names, sorted.
-var memberNames = slices.Sorted(maps.Keys(memberFields))
+// memberFields are the members of a registration, memberNames their names, sorted.
+var (
+	memberFields = fieldsOf(reflect.TypeFor[Metadata]())
+	memberNames  = slices.Sorted(maps.Keys(memberFields))
+)
 
-func decodeMember(raw []byte, field any) error {
+func decodeValue(raw []byte, field any) error {
 	switch field := field.(type) {
 	case *string:
 		return oauth.DecodeString(raw, field)
@@ -103,6 +244,8 @@ func decodeMember(raw []byte, field any) error {
 			return fmt.Errorf("must be an object, not %s", kind)
 		}
 		*field = bytes.Clone(raw)
+	default:
+		panic(fmt.Sprintf("registration: a document cannot hold a %T", field))
 	}
 	return nil
 }
@@ -130,11 +273,16 @@ var misnamed = map[string]string{
 	"grant_type":              "grant_types",
 	"certificate_bound_token": "tls_client_certificate_bound_access_tokens",
 	"dpop_bound_tokens":       "dpop_bound_access_tokens",
+	"id":                      "identifier",
 }
 
-func unknownMember(name string) string {
-	text := fmt.Sprintf("%s is not a registration member fapid knows", quote(name))
-	if near := nearest(name); near != "" {
+func (d *decoding) unknownMember(path, name string, fields map[string]int) string {
+	article := "a"
+	if strings.ContainsAny(d.what[:1], "aeioAEIO") {
+		article = "an"
+	}
+	text := fmt.Sprintf("%s is not %s %s member fapid knows", quote(path), article, d.what)
+	if near := nearest(name, fields); near != "" {
 		text += fmt.Sprintf("; did you mean %q?", near)
 	}
 	return text
@@ -142,9 +290,11 @@ func unknownMember(name string) string {
 
 // nearest returns the known member most like name, or nothing when none is
 // within a third of its letters.
-func nearest(name string) string {
+func nearest(name string, fields map[string]int) string {
 	if near, ok := misnamed[name]; ok {
-		return near
+		if _, known := fields[near]; known {
+			return near
+		}
 	}
 	const longest = 64
 	if len(name) > longest {
@@ -152,7 +302,7 @@ func nearest(name string) string {
 	}
 	folded := strings.ToLower(strings.ReplaceAll(name, "-", "_"))
 	best, bestDistance := "", max(1, len(name)/3)+1
-	for _, known := range memberNames {
+	for _, known := range slices.Sorted(maps.Keys(fields)) {
 		if d := oauth.Distance(folded, known); d < bestDistance {
 			best, bestDistance = known, d
 		}

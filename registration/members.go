@@ -66,7 +66,7 @@ func (j *judgement) takeMembers(context.Context) error {
 				return err
 			}
 		default:
-			if err := decodeMember(j.members[name], target.Field(field).Addr().Interface()); err != nil {
+			if err := decodeValue(j.members[name], target.Field(field).Addr().Interface()); err != nil {
 				return j.refuseMember(name, "as RFC 7591 section 2 has it", err.Error(), "correct its type", "%s", err)
 			}
 		}
@@ -146,7 +146,7 @@ func (j *judgement) checkOperators(name string, raw stdjson.RawMessage) error {
 		field := memberFields[name]
 		into := reflect.ValueOf(&sent).Elem().Field(field)
 		current := reflect.ValueOf(&j.Replaces.Metadata).Elem().Field(field)
-		if decodeMember(raw, into.Addr().Interface()) == nil && reflect.DeepEqual(into.Interface(), current.Interface()) {
+		if decodeValue(raw, into.Addr().Interface()) == nil && reflect.DeepEqual(into.Interface(), current.Interface()) {
 			return nil
 		}
 	}

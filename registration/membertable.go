@@ -133,6 +133,7 @@ var members = []Member{
 	{"disabled", OperatorDecides, Refused, "true: no tokens, those there are dead, and the registration cannot be reached"},
 	{"client_secret", OperatorDecides, Refused, "made here for methods that want one, 390 bits, without an end; the client may send the one it has"},
 	{"policy", OperatorDecides, Refused, "that of the initial access token, of the issuer of the statement, or the realm's for registrations"},
+	{"default_audience", OperatorDecides, Refused, "APIs of the realm, which tokens are for when the client asks for none"},
 	{"access_token_signed_response_alg", OperatorDecides, Refused, ruleSigned},
 	{"access_token_expiration", OperatorDecides, Refused, "seconds, within the policy's"},
 	{"access_token_format", OperatorDecides, Refused, "`jwt` or `opaque`"},

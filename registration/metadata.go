@@ -151,6 +151,9 @@ type Metadata struct {
 	// "issue", which empty is, or "last_use".
 	RefreshTokenExpiration     int64  `json:"refresh_token_expiration,omitempty"`
 	RefreshTokenExpirationFrom string `json:"refresh_token_expiration_from,omitempty"`
+	// DefaultAudience are the APIs that the client's tokens are for when it asks
+	// for none; empty is the realm's own.
+	DefaultAudience []string `json:"default_audience,omitempty"`
 }
 
 // tlsName is one of the five RFC 8705 names with what a client registered.
@@ -183,6 +186,7 @@ func (m *Metadata) clone() Metadata {
 	c.RequestURIs = slices.Clone(m.RequestURIs)
 	c.PostLogoutRedirectURIs = slices.Clone(m.PostLogoutRedirectURIs)
 	c.AuthorizationDetailsTypes = slices.Clone(m.AuthorizationDetailsTypes)
+	c.DefaultAudience = slices.Clone(m.DefaultAudience)
 	c.JWKS = slices.Clone(m.JWKS)
 	return c
 }

@@ -41,9 +41,9 @@ func TestParseMetadataReadsEveryMember(t *testing.T) {
 		"software_id": "sid", "software_version": "sv", "software_statement_issuer": "directory", "ecosystem": "uk", "webhook_uris": ["https://g.example"],
 		"policy": "strict", "access_token_signed_response_alg": "ES256", "access_token_expiration": 300,
 		"access_token_format": "opaque", "record_access_tokens": true,
-		"refresh_token": true, "refresh_token_expiration": 600, "refresh_token_expiration_from": "last_use"
+		"refresh_token": true, "refresh_token_expiration": 600, "refresh_token_expiration_from": "last_use", "default_audience": ["api"]
 	}`
-	m, err := ParseMetadata([]byte(text))
+	m, err := ParseMetadata([]byte(text), JSON)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,11 +96,15 @@ func TestParseMetadataRefuses(t *testing.T) {
 		"too large a number":  {`{"access_token_expiration":9223372036854775808}`, "whole number of seconds"},
 		"string for number":   {`{"access_token_expiration":"300"}`, "whole number of seconds, not a string"},
 		"null number":         {`{"access_token_expiration":null}`, "whole number of seconds, not null"},
+		"line of a member":    {"{\n  \"client_id\": \"x\",\n  \"flavour\": 1}", "line 3, column 3: 'flavour' is not"},
+		"line of a type":      {"{\n\n \"client_id\": 1}", "line 3, column 2: client_id must be a string"},
+		"line of a duplicate": {"{\"client_id\": \"x\",\n  \"client_id\": \"y\"}", "line 2, column 3: the registration is not a strict JSON object: duplicate key 'client_id'"},
+		"line of rubbish":     {"{\"client_id\":\n  x}", "line 2, column 3: the registration is not a strict JSON object"},
 		"deep":                {`{"jwks":` + strings.Repeat(`[`, 30000) + strings.Repeat(`]`, 30000) + `}`, "not a strict JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			_, err := ParseMetadata([]byte(test.text))
+			_, err := ParseMetadata([]byte(test.text), JSON)
 			wantRefusal(t, err, oauth.CodeInvalidClientMetadata, test.want)
 			if took := time.Since(start); took > 2*time.Second {
 				t.Errorf("took %s", took)
@@ -110,7 +114,7 @@ func TestParseMetadataRefuses(t *testing.T) {
 }
 
 func TestParseMetadataYAML(t *testing.T) {
-	m, err := ParseMetadataYAML([]byte(`
+	m, err := ParseMetadata([]byte(`
 # a client
 client_id: tpp-tls
 client_name: "A: third party"
@@ -126,7 +130,7 @@ jwks:
   keys:
     - kty: EC
       kid: "1"
-`))
+`), YAML)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +146,7 @@ jwks:
 }
 
 func TestParseMetadataYAMLReadsJSON(t *testing.T) {
-	m, err := ParseMetadataYAML([]byte(`{"client_id": "x", "contacts": ["a"]}`))
+	m, err := ParseMetadata([]byte(`{"client_id": "x", "contacts": ["a"]}`), YAML)
 	if err != nil || m.ClientID != "x" || m.Contacts[0] != "a" {
 		t.Errorf("%+v, %v", m, err)
 	}
@@ -164,13 +168,20 @@ func TestParseMetadataYAMLRefuses(t *testing.T) {
 		"tag":           {"client_id: !!binary eA==\n", "only plain YAML values"},
 		"infinity":      {"access_token_expiration: .inf\n", "only plain YAML values"},
 		"deep":          {"jwks: " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "\n", "nested deeper"},
+		"a long line":   {strings.Repeat("- ", 9000), "nested deeper"},
+		"deep, costly":  {strings.Repeat("[", 19000), "nested deeper"},
+		"many":          {strings.Repeat("[", 60000), "more members and values"},
 		"too long":      {"client_id: " + strings.Repeat("x", 64<<10), "longer than 65536 bytes"},
 		"long comment":  {"client_id: x\n# " + strings.Repeat("x", 64<<10), "longer than 65536 bytes"},
 		"invalid UTF-8": {"client_name: \"a\xffb\"\n", "not valid UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := ParseMetadataYAML([]byte(test.text))
+			start := time.Now()
+			_, err := ParseMetadata([]byte(test.text), YAML)
 			wantRefusal(t, err, oauth.CodeInvalidClientMetadata, test.want)
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("took %s", took)
+			}
 		})
 	}
 }
@@ -207,8 +218,8 @@ func FuzzParseMetadata(f *testing.F) {
 	f.Add([]byte("client_id: x\ncontacts: [a, b]\njwks:\n  keys:\n  - {kty: EC}\n"))
 	f.Add([]byte("{\"clie\\u006et_id\": \"x\" , \"scope\":\"\\u0000\"}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, parse := range []func([]byte) (Metadata, error){ParseMetadata, ParseMetadataYAML} {
-			m, err := parse(data)
+		for _, syntax := range []Syntax{JSON, YAML} {
+			m, err := ParseMetadata(data, syntax)
 			if err != nil {
 				var refusal oauth.Error
 				if !errors.As(err, &refusal) || refusal.Code != oauth.CodeInvalidClientMetadata {
@@ -221,7 +232,7 @@ func FuzzParseMetadata(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%+v cannot be written: %v", m, err)
 			}
-			again, err := ParseMetadata(encoded)
+			again, err := ParseMetadata(encoded, JSON)
 			if err != nil {
 				t.Fatalf("%s is not read again: %v", encoded, err)
 			}

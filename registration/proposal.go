@@ -14,9 +14,9 @@ import (
 
 // read takes the body apart: a JSON object, or claims that the software signed.
 func (j *judgement) read(context.Context) (err error) {
-	if len(j.Body) > maxMetadataBytes {
-		return j.fail("registration request", fmt.Sprintf("at most %d bytes", maxMetadataBytes), fmt.Sprintf("%d bytes", len(j.Body)), "send less",
-			oauth.InvalidClientMetadata("the registration is longer than %d bytes", maxMetadataBytes))
+	if len(j.Body) > maxDocument {
+		return j.fail("registration request", fmt.Sprintf("at most %d bytes", maxDocument), fmt.Sprintf("%d bytes", len(j.Body)), "send less",
+			oauth.InvalidClientMetadata("the registration is longer than %d bytes", maxDocument))
 	}
 	body := bytes.TrimRight(j.Body, "\r\n")
 	switch media := j.media(); {

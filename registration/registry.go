@@ -187,6 +187,13 @@ func (r *Registry) Refused() map[string]error {
 // before anybody is served by it; putting what is there already writes nothing.
 // Refusals are invalid_client_metadata or invalid_redirect_uri.
 func (r *Registry) Put(ctx context.Context, m Metadata) (client *Client, created bool, err error) {
+	return r.PutIf(ctx, m, func(string, *Client) error { return nil })
+}
+
+// PutIf is Put where the judge has nothing against it. The judge is told the
+// version of the registration there is, empty for none, and the client that there
+// would be; no other change comes between.
+func (r *Registry) PutIf(ctx context.Context, m Metadata, judge func(before string, after *Client) error) (client *Client, created bool, err error) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 
@@ -204,6 +211,9 @@ func (r *Registry) Put(ctx context.Context, m Metadata) (client *Client, created
 		return nil, false, err
 	}
 	client.access = before.Access
+	if err := judge(version(before, known), client); err != nil {
+		return nil, false, err
+	}
 	if current, served := r.Get(client.ID); served && client.record().equal(before) {
 		return current, false, nil
 	}
@@ -223,6 +233,16 @@ func (r *Registry) held(id string) (record, bool) {
 	}
 	b, ok := r.broken[id]
 	return b.record, ok
+}
+
+// Version tells one state of the registration, the secret included, from another.
+func (c *Client) Version() string { return versionOf(c.record()) }
+
+func version(held record, known bool) string {
+	if !known {
+		return ""
+	}
+	return versionOf(held)
 }
 
 // registeredAs is what the registry holds of a client, served or not; nil for
@@ -254,9 +274,18 @@ func (r *Registry) show(client *Client) {
 
 // Delete removes a client; the error is not_found when there is none.
 func (r *Registry) Delete(ctx context.Context, id string) error {
+	return r.DeleteIf(ctx, id, func(string) error { return nil })
+}
+
+// DeleteIf is Delete where the judge has nothing against it.
+func (r *Registry) DeleteIf(ctx context.Context, id string, judge Judge) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
-	if _, ok := r.held(id); !ok {
+	held, known := r.held(id)
+	if err := judge(version(held, known)); err != nil {
+		return err
+	}
+	if !known {
 		return oauth.NotFound("no client %s", quote(id))
 	}
 	return r.remove(ctx, id)
@@ -287,14 +316,10 @@ func (r *Registry) forget(id string) {
 func (r *Registry) List(after string, limit int) []*Client {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	from, found := slices.BinarySearch(r.ids, after)
-	if found {
-		from++
-	}
-	to := min(len(r.ids), from+max(limit, 0))
-	clients := make([]*Client, 0, to-from)
-	for _, id := range r.ids[from:to] {
-		clients = append(clients, r.clients[id])
+	ids := following(r.ids, after, limit)
+	clients := make([]*Client, len(ids))
+	for i, id := range ids {
+		clients[i] = r.clients[id]
 	}
 	return clients
 }

@@ -92,6 +92,10 @@ const (
 	grantImplicit          = "implicit"
 )
 
+// GrantBasic stands among the grant types of clients that may call the realm's
+// management API by HTTP Basic, as in Aidbox; no token is granted by it.
+const GrantBasic = "basic"
+
 // checkTexts holds every string of the registration to the same limits: bounded,
 // without control characters, and no entry of an array empty or repeated.
 func checkTexts(c *Client) error {

@@ -4,120 +4,143 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
-
-	"github.com/fapid/fapid/oauth"
+	"github.com/goccy/go-yaml/token"
 )
 
-// ParseMetadataYAML reads a registration written in YAML by the rules of
-// [ParseMetadata]; errors begin with the line and column. One document, plain
-// values only: anchors, aliases, tags and merge keys are refused, because they
-// let a small file stand for an enormous one.
-func ParseMetadataYAML(data []byte) (Metadata, error) {
-	var m Metadata
-	if err := decodeYAML(data, &m); err != nil {
-		return Metadata{}, oauth.InvalidClientMetadata("%s", err.Error())
-	}
-	return m, nil
-}
-
-func decodeYAML(data []byte, m *Metadata) error {
-	text, positions, err := JSONFromYAML(data)
+// yaml reads a YAML document as [JSONFromYAML] does. Errors begin with the line and
+// column.
+func (d *decoding) yaml(into any) error {
+	text, positions, err := JSONFromYAML(d.what, d.data)
 	if err != nil {
 		return err
 	}
-	if err := decodeMetadata(text, m); err != nil {
-		var fault *memberError
-		if errors.As(err, &fault) {
-			return fmt.Errorf("%s: %w", positions[fault.member], err)
-		}
-		return err
+	err = d.object("", text, reflect.ValueOf(into).Elem())
+	var fault *memberError
+	if errors.As(err, &fault) {
+		return at(positions[fault.path], err)
 	}
-	return nil
+	return err
 }
 
-// JSONFromYAML turns a record written in YAML into JSON, and says where each of
-// its members stands. One document, plain values only, at most 64 KiB: what
-// [ParseMetadataYAML] says of registrations holds for every record.
-func JSONFromYAML(data []byte) (text []byte, positions map[string]string, err error) {
-	if len(data) > maxMetadataBytes {
-		return nil, nil, fmt.Errorf("the record is longer than %d bytes", maxMetadataBytes)
+// JSONFromYAML turns one YAML document with one object in it into JSON, and says
+// where each member stands, by its path: "accounts[0].balance". Plain values only:
+// anchors, aliases, tags and merge keys are refused, because they let a small file
+// stand for an enormous one. More than 64 KiB and what is not UTF-8 is refused, too.
+// what says in errors what the document is.
+func JSONFromYAML(what string, data []byte) (text []byte, positions map[string]string, err error) {
+	if err := checkDocument(what, data); err != nil {
+		return nil, nil, err
 	}
-	if !utf8.Valid(data) {
-		return nil, nil, errors.New("the record is not valid UTF-8")
+	tokens := lexer.Tokenize(string(data))
+	if err := bounded(tokens); err != nil {
+		return nil, nil, err
 	}
-	file, err := parser.ParseBytes(data, 0)
+	file, err := parser.Parse(tokens, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("YAML: %s", firstLine(yaml.FormatError(err, false, false)))
 	}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return nil, nil, errors.New("expected one YAML document with the record in it")
+		return nil, nil, fmt.Errorf("expected one YAML document with the %s in it", what)
 	}
 	root, ok := file.Docs[0].Body.(*ast.MappingNode)
 	if !ok {
-		return nil, nil, errors.New("the record must be a YAML mapping of members")
+		return nil, nil, fmt.Errorf("the %s must be a YAML mapping of members", what)
 	}
-	positions = make(map[string]string, len(root.Values))
-	for _, value := range root.Values {
-		positions[keyText(value.Key)] = position(value.Key)
-	}
-	var out strings.Builder
-	if err := writeJSON(&out, root, 0); err != nil {
+	converted := conversion{positions: map[string]string{}}
+	if err := converted.write("", root, 0); err != nil {
 		return nil, nil, err
 	}
-	return []byte(out.String()), positions, nil
+	return []byte(converted.out.String()), converted.positions, nil
 }
 
-// maxYAMLDepth is deeper than a key set in a registration ever nests.
-const maxYAMLDepth = 16
+// Bounds of a document: deeper than a key set in a registration ever nests, and
+// more words than an API with a thousand clients has.
+const (
+	maxYAMLDepth  = 16
+	maxYAMLTokens = 20_000
+)
 
-// writeJSON turns a node into the JSON it stands for. Repeated keys are left to
-// the strict JSON decoder, except that here they have a position.
-func writeJSON(out *strings.Builder, node ast.Node, depth int) error {
+// bounded refuses what would take the parser into deep recursion, or into time
+// that grows with the square of the input, before the parser sees it.
+func bounded(tokens token.Tokens) error {
+	if len(tokens) > maxYAMLTokens {
+		return errors.New("YAML: more members and values than are read")
+	}
+	depth, dashes, line := 0, 0, 0
+	for _, t := range tokens {
+		if t.Position.Line != line {
+			line, dashes = t.Position.Line, 0
+		}
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			depth++
+		case token.MappingEndType, token.SequenceEndType:
+			depth--
+		case token.SequenceEntryType:
+			dashes++
+		}
+		if max(depth, dashes) > maxYAMLDepth {
+			return fmt.Errorf("line %d, column %d: nested deeper than %d levels", t.Position.Line, t.Position.Column, maxYAMLDepth)
+		}
+	}
+	return nil
+}
+
+// conversion turns a node into the JSON it stands for, and notes where the members
+// are, by their paths.
+type conversion struct {
+	out       strings.Builder
+	positions map[string]string
+}
+
+func (c *conversion) write(path string, node ast.Node, depth int) error {
 	if depth > maxYAMLDepth {
 		return fmt.Errorf("%s: nested deeper than %d levels", position(node), maxYAMLDepth)
 	}
 	switch node := node.(type) {
 	case *ast.MappingNode:
-		return writeMapping(out, node, depth)
+		return c.mapping(path, node, depth)
 	case *ast.SequenceNode:
-		out.WriteByte('[')
+		c.out.WriteByte('[')
 		for i, value := range node.Values {
 			if i > 0 {
-				out.WriteByte(',')
+				c.out.WriteByte(',')
 			}
-			if err := writeJSON(out, value, depth+1); err != nil {
+			c.positions[element(path, i)] = position(value)
+			if err := c.write(element(path, i), value, depth+1); err != nil {
 				return err
 			}
 		}
-		out.WriteByte(']')
+		c.out.WriteByte(']')
 	case *ast.StringNode:
-		return writeText(out, node.Value)
+		return c.text(node.Value)
 	case *ast.LiteralNode:
-		return writeText(out, node.Value.Value)
+		return c.text(node.Value.Value)
 	case *ast.IntegerNode:
-		fmt.Fprint(out, node.Value)
+		fmt.Fprint(&c.out, node.Value)
 	case *ast.FloatNode:
-		out.WriteString(strconv.FormatFloat(node.Value, 'g', -1, 64))
+		c.out.WriteString(strconv.FormatFloat(node.Value, 'g', -1, 64))
 	case *ast.BoolNode:
-		out.WriteString(strconv.FormatBool(node.Value))
+		c.out.WriteString(strconv.FormatBool(node.Value))
 	case *ast.NullNode:
-		out.WriteString("null")
+		c.out.WriteString("null")
 	default:
 		return fmt.Errorf("%s: only plain YAML values are read here, not %s", position(node), strings.ToLower(node.Type().String()))
 	}
 	return nil
 }
 
-func writeMapping(out *strings.Builder, node *ast.MappingNode, depth int) error {
+func (c *conversion) mapping(path string, node *ast.MappingNode, depth int) error {
 	seen := make(map[string]bool, len(node.Values))
-	out.WriteByte('{')
+	c.out.WriteByte('{')
 	for i, value := range node.Values {
 		switch value.Key.(type) {
 		case *ast.StringNode, *ast.IntegerNode, *ast.BoolNode:
@@ -130,23 +153,24 @@ func writeMapping(out *strings.Builder, node *ast.MappingNode, depth int) error 
 		}
 		seen[name] = true
 		if i > 0 {
-			out.WriteByte(',')
+			c.out.WriteByte(',')
 		}
-		if err := writeText(out, name); err != nil {
+		if err := c.text(name); err != nil {
 			return err
 		}
-		out.WriteByte(':')
-		if err := writeJSON(out, value.Value, depth+1); err != nil {
+		c.out.WriteByte(':')
+		c.positions[below(path, name)] = position(value.Key)
+		if err := c.write(below(path, name), value.Value, depth+1); err != nil {
 			return err
 		}
 	}
-	out.WriteByte('}')
+	c.out.WriteByte('}')
 	return nil
 }
 
-func writeText(out *strings.Builder, text string) error {
+func (c *conversion) text(text string) error {
 	encoded, err := stdjson.Marshal(text)
-	out.Write(encoded)
+	c.out.Write(encoded)
 	return err
 }
 

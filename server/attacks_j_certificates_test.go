@@ -14,9 +14,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/fapid/fapid/certs"
@@ -24,19 +21,6 @@ import (
 	"github.com/fapid/fapid/server/servertest"
 	"github.com/fapid/fapid/testkeys"
 )
-
-// operate calls the operator's API with the operator key.
-func operate(t testing.TB, s *servertest.Server, path string, body any) servertest.Answer {
-	t.Helper()
-	key, err := os.ReadFile(filepath.Join(s.Dir, "operator.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	header := http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(key))}, "Content-Type": {"application/json"}}
-	answer := s.Do(http.DefaultClient, http.MethodPost, s.Admin+path, header, encode(t, body))
-	checkRules(t, s, answer, nil)
-	return answer
-}
 
 func csrPEM(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
@@ -75,10 +59,10 @@ func TestAttackJ12(t *testing.T) {
 			Value: [][]pkix.AttributeTypeAndValue{{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "secret"}}},
 		}},
 	}
-	answer := operate(t, s, "/certificates", admin.IssueRequest{CSR: request(greedy, key)})
+	answer := operate(t, s, http.MethodPost, "/certificates", encode(t, admin.IssueRequest{CSR: request(greedy, key)}))
 	wantAnswer(t, answer, http.StatusCreated, "")
 	got := issuedIn(t, answer)
-	plain := issuedIn(t, operate(t, s, "/certificates", admin.IssueRequest{Subject: "CN=greedy", SANs: []string{"greedy.example"}, Key: certs.P256}))
+	plain := issuedIn(t, operate(t, s, http.MethodPost, "/certificates", encode(t, admin.IssueRequest{Subject: "CN=greedy", SANs: []string{"greedy.example"}, Key: certs.P256})))
 	if got.IsCA || len(got.Extensions) != len(plain.Extensions) {
 		t.Fatalf("%+v", got)
 	}
@@ -114,13 +98,13 @@ func TestAttackJ12(t *testing.T) {
 		"key instead":       "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantAnswer(t, operate(t, s, "/certificates", admin.IssueRequest{CSR: csr}), http.StatusBadRequest, "invalid_request")
+			wantAnswer(t, operate(t, s, http.MethodPost, "/certificates", encode(t, admin.IssueRequest{CSR: csr})), http.StatusBadRequest, "invalid_request")
 		})
 	}
 	// For the client itself the name is right, and so it is where the operator says it.
 	own := request(x509.CertificateRequest{Subject: pkix.Name{CommonName: "good"}, DNSNames: []string{"victim.example"}}, key)
-	wantAnswer(t, operate(t, s, "/certificates", admin.IssueRequest{CSR: own, Owner: "hosts"}), http.StatusCreated, "")
-	wantAnswer(t, operate(t, s, "/certificates", admin.IssueRequest{CSR: own, SANs: []string{"victim.example"}}), http.StatusCreated, "")
+	wantAnswer(t, operate(t, s, http.MethodPost, "/certificates", encode(t, admin.IssueRequest{CSR: own, Owner: "hosts"})), http.StatusCreated, "")
+	wantAnswer(t, operate(t, s, http.MethodPost, "/certificates", encode(t, admin.IssueRequest{CSR: own, SANs: []string{"victim.example"}})), http.StatusCreated, "")
 
 	serial := certs.SerialOf(victim.Transport[0])
 	for name, csr := range map[string]string{
@@ -129,16 +113,16 @@ func TestAttackJ12(t *testing.T) {
 		"RSA-1024":      request(good, weak),
 	} {
 		t.Run("renewal with "+name, func(t *testing.T) {
-			wantAnswer(t, operate(t, s, "/certificates/"+serial+"/renew", admin.RenewRequest{CSR: csr}), http.StatusBadRequest, "invalid_request")
+			wantAnswer(t, operate(t, s, http.MethodPost, "/certificates/"+serial+"/renew", encode(t, admin.RenewRequest{CSR: csr})), http.StatusBadRequest, "invalid_request")
 		})
 	}
-	renewed := issuedIn(t, operate(t, s, "/certificates/"+serial+"/renew", admin.RenewRequest{CSR: request(greedy, key)}))
+	renewed := issuedIn(t, operate(t, s, http.MethodPost, "/certificates/"+serial+"/renew", encode(t, admin.RenewRequest{CSR: request(greedy, key)})))
 	if renewed.IsCA || string(renewed.RawSubject) != string(victim.Transport[0].RawSubject) || len(renewed.Extensions) != len(victim.Transport[0].Extensions) || renewed.DNSNames[0] != "victim.example.com" {
 		t.Errorf("renewed with what a request asks for: %+v", renewed)
 	}
 	// A revoked certificate is renewed by nobody.
-	wantAnswer(t, operate(t, s, "/certificates/"+serial+"/revoke", struct{}{}), http.StatusOK, "")
-	wantAnswer(t, operate(t, s, "/certificates/"+serial+"/renew", struct{}{}), http.StatusBadRequest, "invalid_request")
+	wantAnswer(t, operate(t, s, http.MethodPost, "/certificates/"+serial+"/revoke", encode(t, struct{}{})), http.StatusOK, "")
+	wantAnswer(t, operate(t, s, http.MethodPost, "/certificates/"+serial+"/renew", encode(t, struct{}{})), http.StatusBadRequest, "invalid_request")
 }
 
 // TestAttackJ12Authentication calls every route of the CA without the operator key.

@@ -290,7 +290,8 @@ func escalations() map[string]any {
 func TestAttackJ8Escalation(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Registering(), func(c *server.Config) {
-		c.Realms["default"].Scopes = append(c.Realms["default"].Scopes, "fapid:users.write", "internal_user_mgt_delete")
+		c.Realms["default"].Scopes = append(c.Realms["default"].Scopes, "internal_user_mgt_delete")
+		c.Realms["default"].Management = &server.Management{UnboundTokens: true, Basic: true}
 	})
 	narrow := initialToken(t, s, registration.InitialToken{Policy: "fapi2", Scope: "accounts", Uses: 1000})
 	tpp := s.TPP("known", servertest.JWT)

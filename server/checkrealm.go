@@ -15,6 +15,7 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/directory"
+	"github.com/fapid/fapid/server/manage"
 )
 
 func (k *check) realms() {
@@ -39,6 +40,7 @@ func (k *check) realms() {
 			k.refuse(at+".subject", "%q has no {client_id} in it: every client would be the same subject", realm.Subject)
 		}
 		k.scopes(at+".scopes", realm.Scopes)
+		k.management(at+".management", realm)
 		k.trust(at+".trust", realm.Trust)
 		k.fetch(at+".jwks", realm.JWKS)
 		if realm.Registration != nil {
@@ -71,7 +73,7 @@ func (k *check) layout(name string, layout Layout) {
 	if _, taken := layouts[name]; taken {
 		k.refuse(at, "is the name of a built-in layout; choose another")
 	}
-	known := sortedKeys(layouts["default"])
+	known := endpointNames()
 	for _, endpoint := range sortedKeys(layout.Paths) {
 		path := join(at+".paths", endpoint)
 		if !slices.Contains(known, endpoint) {
@@ -114,9 +116,31 @@ func (k *check) scopes(at string, scopes []string) {
 		if parsed, err := oauth.ParseScope(scope); err != nil || len(parsed) != 1 {
 			k.refuse(fmt.Sprintf("%s[%d]", at, i), "%q is not a scope: printable ASCII without space, quote and backslash", scope)
 		}
+		if strings.HasPrefix(scope, manage.ScopePrefix) {
+			k.refuse(fmt.Sprintf("%s[%d]", at, i), "%q is of the management API, whose scopes are offered where the realm has the key management", scope)
+		}
 	}
 	if _, err := oauth.ParseScope(strings.Join(scopes, " ")); err != nil {
 		k.refuse(at, "is more than one request could ask for")
+	}
+}
+
+// management checks what callers of the management API may do.
+func (k *check) management(at string, realm *Realm) {
+	if realm.Management == nil {
+		return
+	}
+	all := append([]string{realm.Policy}, realm.Policies...)
+	for i, policy := range realm.Management.Policies {
+		if !slices.Contains(all, policy) {
+			k.refuse(fmt.Sprintf("%s.policies[%d]", at, i), "%q is not a policy of this realm, which has %s", policy, strings.Join(all, ", "))
+		}
+	}
+	if realm.Management.Basic && !slices.ContainsFunc(all, func(name string) bool {
+		policy, ok := k.config.Policy(name)
+		return ok && policy.Allows(oauth.AuthSecretBasic)
+	}) {
+		k.refuse(at+".basic", "no policy of this realm has %s, so nobody could use it", oauth.AuthSecretBasic)
 	}
 }
 

@@ -141,12 +141,26 @@ func (r *Realm) fill(name string, c *Config) {
 	}
 	preset(&r.Policy, "fapi2")
 	preset(&r.Subject, "{client_id}")
+	if r.Management != nil && len(r.Management.Policies) == 0 {
+		r.Management.Policies = []string{r.Policy}
+	}
 	if len(r.Scopes) == 0 {
 		r.Scopes = []string{"openid", "accounts", "payments", directory.Scope}
 	}
 	if r.Registration != nil {
 		r.Registration.fill(r, c)
 	}
+}
+
+// managementAudience is the identifier of a realm's management API: its address at
+// the standard listener; empty where it is not served.
+func (c *Config) managementAudience(name string) string {
+	realm := c.Realms[name]
+	if realm.Management == nil {
+		return ""
+	}
+	layout, _ := c.layout(realm.Layout)
+	return c.Listeners.Standard.URL + first(layout.Paths("management_endpoint", name))
 }
 
 // first is the first of some texts, or none.

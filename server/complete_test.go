@@ -198,12 +198,16 @@ func TestCompleteRefuses(t *testing.T) {
 		"chain header":   {"proxy: {trusted: [10.0.0.5/32], chain_header: 'X:'}", `fapid.yaml:1:33: proxy.chain_header: "X:" is not the name of a header`},
 		"one header":     {"proxy: {trusted: [10.0.0.5/32], chain_header: client_cert}", "fapid.yaml:1:1: proxy: one header for the certificate and for the chain"},
 
-		"half a pair":   {"tls: {rsa: {certificate: rsa.pem}}", "fapid.yaml:1:7: tls.rsa.key: is missing"},
-		"ECDSA alone":   {"tls: {ecdsa: {certificate: p256.pem, key: p256.key}}", "fapid.yaml:1:1: tls.rsa: is needed beside ecdsa: TLS 1.2 clients without ECDSA could not connect"},
-		"key missing":   {"tls: {rsa: {certificate: rsa.pem, key: missing.key}}", "fapid.yaml:1:35: tls.rsa.key: DIR/missing.key cannot be read: no such file or directory"},
-		"another's key": {"tls: {rsa: {certificate: rsa.pem, key: p256.key}}", "fapid.yaml:1:7: tls.rsa: private key type does not match public key type"},
-		"wrong type":    {"tls: {rsa: {certificate: p256.pem, key: p256.key}}", "fapid.yaml:1:13: tls.rsa.certificate: DIR/p256.pem has a ECDSA key"},
-		"hosts":         {"tls: {hosts: [a.test], rsa: {certificate: rsa.pem, key: rsa.key}}", "fapid.yaml:1:7: tls.hosts: are for certificates of the sandbox CA; those in files have their own names"},
+		"half a pair":       {"tls: {rsa: {certificate: rsa.pem}}", "fapid.yaml:1:7: tls.rsa.key: is missing"},
+		"ECDSA alone":       {"tls: {ecdsa: {certificate: p256.pem, key: p256.key}}", "fapid.yaml:1:1: tls.rsa: is needed beside ecdsa: TLS 1.2 clients without ECDSA could not connect"},
+		"key missing":       {"tls: {rsa: {certificate: rsa.pem, key: missing.key}}", "fapid.yaml:1:35: tls.rsa.key: DIR/missing.key cannot be read: no such file or directory"},
+		"another's key":     {"tls: {rsa: {certificate: rsa.pem, key: p256.key}}", "fapid.yaml:1:7: tls.rsa: private key type does not match public key type"},
+		"wrong type":        {"tls: {rsa: {certificate: p256.pem, key: p256.key}}", "fapid.yaml:1:13: tls.rsa.certificate: DIR/p256.pem has a ECDSA key"},
+		"management policy": {realm + "management: {policies: [fapi2, oauth2]}\n", `fapid.yaml:4:36: realms.default.management.policies[1]: "oauth2" is not a policy of this realm, which has fapi2`},
+		"management basic":  {realm + "management: {basic: true}\n", `fapid.yaml:4:18: realms.default.management.basic: no policy of this realm has client_secret_basic, so nobody could use it`},
+		"management key":    {realm + "management: {unbound: true}\n", `fapid.yaml:4:18: realms.default.management.unbound: unknown key; there are unbound_tokens, basic, policies`},
+		"reserved scope":    {realm + "scopes: [accounts, 'fapid:clients.read']\n", `fapid.yaml:4:24: realms.default.scopes[1]: "fapid:clients.read" is of the management API, whose scopes are offered where the realm has the key management`},
+		"hosts":             {"tls: {hosts: [a.test], rsa: {certificate: rsa.pem, key: rsa.key}}", "fapid.yaml:1:7: tls.hosts: are for certificates of the sandbox CA; those in files have their own names"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := certificateDir(t)
@@ -221,6 +225,8 @@ func TestCompleteAccepts(t *testing.T) {
 		"issuer with a path":      "realms: {default: {issuer: 'https://localhost:8443/a/b', trust: {sandbox_ca: true}}}",
 		"own weak policy":         "policies: {a: {base: sandbox, token_endpoint_auth_methods: [client_secret_basic], token_endpoint_auth_signing_algs: [RS256], clock_skew: 5m}}",
 		"own narrow policy":       "policies: {a: {base: fapi1-advanced, client_assertion_audience: issuer, token_endpoint_auth_methods: [private_key_jwt], clock_skew: 1m, dn_matching: any_order, dpop_nonce: true}}",
+		"management":              "realms: {default: {management: , trust: {sandbox_ca: true}}}",
+		"Aidbox's paths":          "layouts: {a: {base: default, paths: {aidbox_client: '/Client', aidbox_session: '/Session /fhir/Session'}}}",
 		"server certificates":     "tls: {rsa: {certificate: rsa.pem, key: rsa.key}, ecdsa: {certificate: p256.pem, key: p256.key}}",
 		"CAs":                     "realms: {default: {trust: {cas: [good.pem], crls: [good.pem]}, jwks: {allow_private: ['fc00::/7'], cas: [good.pem]}}}",
 	} {
@@ -257,7 +263,7 @@ func TestOwnPolicyOverrides(t *testing.T) {
 	own := Policy{
 		Base: "fapi2", AuthMethods: []string{oauth.AuthTLS}, AssertionAlgs: []string{"RS256"},
 		AssertionAudience: oauth.AudienceEndpoints, AssertionLifetime: Duration(time.Second), ClockSkew: Duration(time.Second),
-		SenderConstrained: new(bool), TokenAlgs: []string{"PS256"}, AccessTokenLifetime: Duration(time.Second),
+		HTTPSRedirects: new(bool), SenderConstrained: new(bool), TokenAlgs: []string{"PS256"}, AccessTokenLifetime: Duration(time.Second),
 		MaxAccessTokenLifetime: Duration(time.Second), DNMatching: mtls.MatchBrazil, DPoPAlgs: []string{"ES384"}, DPoPNonce: &yes,
 		RefreshRotation: &yes, RefreshForClientCredentials: &yes, RefreshWithRenewedCertificate: new(bool),
 		RefreshTokenLifetime: Duration(time.Second), MaxRefreshTokenLifetime: Duration(time.Second), GrantTypes: []string{"client_credentials"},
@@ -316,7 +322,13 @@ func TestUnsafe(t *testing.T) {
 		"jwks_uri here":          {"realms: {default: {trust: {sandbox_ca: true}, jwks: {allow_private: [127.0.0.1/32]}}}", nil},
 		"clock":                  {"realms: {default: {clock: -24h, trust: {sandbox_ca: true}}}", []string{"fapid.yaml:1:20: realms.default.clock: certificates and tokens that have expired would be taken again; only a realm with sandbox: true may have it"}},
 		"clock in a sandbox":     {"realms: {default: {clock: -24h, sandbox: true, trust: {sandbox_ca: true}}}", nil},
-		"known CA":               {"realms: {default: {trust: {cas: [good.pem, p256.pem]}}}", []string{`fapid.yaml:1:28: realms.default.trust.cas: the private key of "p256" is a public test key`}},
+		"management":             {"realms: {default: {management: {}, trust: {sandbox_ca: true}}}", nil},
+		"open management": {"realms: {default: {policies: [oauth2], management: {unbound_tokens: true, basic: true}, trust: {sandbox_ca: true}}}", []string{
+			"fapid.yaml:1:53: realms.default.management.unbound_tokens: policy fapi2 of this realm binds every token, and whoever saw an unbound one could manage the realm; leave it out",
+			"fapid.yaml:1:75: realms.default.management.basic: policy fapi2 of this realm binds every token, and whoever learned a secret could manage the realm; leave it out",
+		}},
+		"open management of an open realm": {"realms: {default: {policy: oauth2, management: {unbound_tokens: true, basic: true}, trust: {sandbox_ca: true}}}", nil},
+		"known CA":                         {"realms: {default: {trust: {cas: [good.pem, p256.pem]}}}", []string{`fapid.yaml:1:28: realms.default.trust.cas: the private key of "p256" is a public test key`}},
 		"known server keys": {"tls: {rsa: {certificate: rsa.pem, key: rsa.key}, ecdsa: {certificate: p256.pem, key: p256.key}}", []string{
 			`fapid.yaml:1:13: tls.rsa.certificate: the private key of "rsa" is a public test key`,
 			`fapid.yaml:1:58: tls.ecdsa.certificate: the private key of "p256" is a public test key`,

@@ -14,6 +14,9 @@ const maxCount = 10_000_000
 // MarshalText writes the form that [Count.UnmarshalText] reads.
 func (c Count) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(c), 10), nil }
 
+// MarshalJSON writes a number.
+func (c Count) MarshalJSON() ([]byte, error) { return c.MarshalText() }
+
 // UnmarshalText reads a whole number from 1 on; leaving the key out is the default.
 func (c *Count) UnmarshalText(text []byte) error {
 	parsed, err := strconv.ParseUint(string(text), 10, 63)

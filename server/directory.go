@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/store"
@@ -55,6 +56,23 @@ func (s *Server) directoryAPI() *registration.API {
 		ID: s.config.Listeners.Directory.URL, Name: "directory", Scopes: []string{directory.Scope},
 		Clients: map[string]registration.Access{registration.AnyClient: {}},
 	}
+}
+
+// directoryOperations are the routes by which the operator manages the directory:
+// those that change something, and those that make statements, need the key.
+func (s *Server) directoryOperations() []admin.Route {
+	if s.directory == nil {
+		return nil
+	}
+	var routes []admin.Route
+	for _, route := range s.directory.OperatorRoutes("/directory") {
+		access := admin.Read
+		if route.Bearer {
+			access = admin.Change
+		}
+		routes = append(routes, admin.Route{Method: route.Methods[0], Path: route.Path, Label: route.Label, Access: access, Serve: route.Serve})
+	}
+	return routes
 }
 
 // directorySite is what the directory's listener serves.

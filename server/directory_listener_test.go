@@ -53,7 +53,7 @@ func TestNoDirectory(t *testing.T) {
 	}
 }
 
-// The directory's URL chooses it as any API's does.
+// The directory's URL chooses it as any API's does, and its scope is its alone.
 func TestDirectoryAudience(t *testing.T) {
 	s := servertest.Start(t, servertest.WithDirectory)
 	tpp := s.TPP("tpp", func(m *registration.Metadata) { m.Scope = "accounts directory:software" })
@@ -63,17 +63,18 @@ func TestDirectoryAudience(t *testing.T) {
 		`{}`:                                  s.MTLS + "/bank",
 		`{"resource":["` + s.Registry + `"]}`: s.Registry,
 		`{"audience":["` + s.Registry + `"],"scope":["accounts directory:software"]}`: s.Registry,
-		`{"audience":["` + s.MTLS + `/bank"],"scope":["directory:software"]}`:         s.MTLS + "/bank",
 	} {
 		var values map[string][]string
 		if err := json.Unmarshal([]byte(form), &values); err != nil {
 			t.Fatal(err)
 		}
 		claims := decodeJWT(t, tpp.Token(values))
-		if claims["aud"] != aud || aud == s.Registry && claims["scope"] != "directory:software" {
+		if want := map[string]string{s.Registry: "directory:software", s.MTLS + "/bank": "accounts"}[aud]; claims["aud"] != aud || claims["scope"] != want {
 			t.Errorf("%s: a token for %v with scope %v, want %s", form, claims["aud"], claims["scope"], aud)
 		}
 	}
-	answer := tpp.Post("token_endpoint", map[string][]string{"grant_type": {"client_credentials"}, "audience": {s.Registry}, "scope": {"accounts"}})
-	wantAnswer(t, answer, 400, oauth.CodeInvalidScope)
+	for api, scope := range map[string]string{s.Registry: "accounts", s.MTLS + "/bank": "directory:software"} {
+		answer := tpp.Post("token_endpoint", map[string][]string{"grant_type": {"client_credentials"}, "audience": {api}, "scope": {scope}})
+		wantAnswer(t, answer, 400, oauth.CodeInvalidScope)
+	}
 }

@@ -19,3 +19,6 @@ var EveryMinute = (*Server).everyMinute
 func (s *Server) DirectoryRoutes() (registry, operator []endpoint.Route) {
 	return s.directorySite().Routes(), s.directory.OperatorRoutes("/directory")
 }
+
+// Routes are those of a realm.
+func Routes(s *Server, realm string) []endpoint.Route { return s.realms[realm].site.Routes() }

@@ -7,9 +7,10 @@ import (
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/bank"
 	"github.com/fapid/fapid/server/clientauth"
+	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
-	"github.com/fapid/fapid/server/scim"
+	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
 )
@@ -21,9 +22,12 @@ func (r *realm) grants(clients *flow.Clients) []flow.Grant {
 		flow.ClientCredentials{Subject: subject},
 		flow.Refresh{Sessions: r.sessions},
 		flow.Exchange{Issuer: r.issuer, APIs: r.apis, Subject: subject},
-		flow.JWTBearer{Clients: clients, Subject: subject, User: func(name string) bool {
+		flow.JWTBearer{Clients: clients, Subject: subject, User: func(name string) (id string, ok bool) {
 			user, ok := r.users.ByUserName(name)
-			return ok && user.Active == users.Yes && user.UserName == name
+			if !ok || user.Active != users.Yes || user.UserName != name {
+				return "", false
+			}
+			return user.ID, true
 		}},
 	}
 }
@@ -49,7 +53,6 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
-		&scim.Provider{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
 	if registration := r.registration(s); registration != nil {
 		list = append(list, registration)
@@ -60,7 +63,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 	if r.name == s.order[0] {
 		list = append(list, s.revocations()...)
 	}
-	clients.Authenticator = &clientauth.Authenticator{
+	authenticator := &clientauth.Authenticator{
 		Clients:        r.clients,
 		Trust:          r.trust.Load,
 		Issuer:         r.config.Issuer,
@@ -70,7 +73,10 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		Grants:         store.Claims{Store: s.store, Name: r.name + "/authorization-grant"},
 		Now:            r.now,
 		TokenEndpoints: r.tokenEndpoints(),
+		EitherSecret:   r.config.EitherSecret,
 	}
+	clients.Authenticator = authenticator
+	list = append(list, r.management(authenticator)...)
 	if r.foreign != nil {
 		clients.Authenticator.Verified = r.foreign.remember
 	}
@@ -96,8 +102,11 @@ func (r *realm) guard(audience string) *endpoint.Guard {
 func (r *realm) targets(s *Server) *flow.Targets {
 	own := &registration.API{ID: r.config.Audience, Name: "bank", Clients: map[string]registration.Access{registration.AnyClient: {}}}
 	targets := &flow.Targets{APIs: r.apis, Own: own}
+	if management := r.managementTarget(); management != nil {
+		targets.Special = append(targets.Special, flow.Special{API: management, Scopes: manage.Reserved(), Scopeless: true})
+	}
 	if s.directory != nil && r.name == s.order[0] {
-		targets.Further = append(targets.Further, s.directoryAPI())
+		targets.Special = append(targets.Special, flow.Special{API: s.directoryAPI(), Scopes: oauth.Scope{directory.Scope}})
 	}
 	return targets
 }

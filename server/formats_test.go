@@ -110,7 +110,7 @@ func TestAPIFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.APIs("default").Put(t.Context(), registration.API{ID: "x", AccessTokenFormat: "paseto"}); oauth.AsError(err).Code != oauth.CodeInvalidClientMetadata {
+	if _, err := s.APIs("default").Put(t.Context(), registration.API{ID: "x", AccessTokenFormat: "paseto"}); oauth.AsError(err).Code != oauth.CodeInvalidRequest {
 		t.Errorf("an API with format paseto: %v", err)
 	}
 	byJWT, byOpaque := s.TPP("by-jwt"), s.TPP("by-opaque", opaque)

@@ -222,3 +222,72 @@ func TestBearerOnce(t *testing.T) {
 	exchanged(t, shop.Bearer(shop.Grant("shop", "jti", "one")))
 	wantAnswer(t, shop.Bearer(signer.Grant("signer", "jti", "one")), http.StatusBadRequest, "invalid_grant")
 }
+
+// TestBearerEndsWithTheUser: a token that is about a user is good while the user is
+// active, and so is what it was exchanged for, in every format; somebody new of the
+// same name is somebody else. Tokens about nobody do not mind.
+func TestBearerEndsWithTheUser(t *testing.T) {
+	t.Parallel()
+	s := startWithAlice(t)
+	chain(t, s)
+	signer, shop, stock := s.TPP("signer", wide), s.TPP("shop", servertest.Exchanging, wide), s.TPP("stock", servertest.Exchanging, wide)
+	people := s.Users("default")
+	alice, _ := people.ByUserName("alice")
+	about := map[string]string{
+		"another's word": exchanged(t, shop.Bearer(signer.Grant("alice"))),
+		"its own word":   exchanged(t, shop.Bearer(shop.Grant("alice"))),
+		"exchanged":      exchanged(t, stock.Exchange(exchanged(t, shop.Bearer(signer.Grant("alice"), "audience", "stock-api")), "audience", s.MTLS+"/bank")),
+	}
+	less := shop.Metadata
+	less.AccessTokenFormat = oauth.FormatOpaque
+	if _, _, err := s.Clients("default").Put(t.Context(), less); err != nil {
+		t.Fatal(err)
+	}
+	about["opaque"] = exchanged(t, shop.Bearer(shop.Grant("alice")))
+	others := []string{shop.Token(), exchanged(t, shop.Bearer(signer.Grant("signer")))}
+	want := func(when string, good bool) {
+		t.Helper()
+		for name, token := range about {
+			holder := shop
+			if name == "exchanged" {
+				holder = stock
+			}
+			if good {
+				wantAnswer(t, holder.Bank(token), http.StatusOK, "")
+			} else {
+				answer := holder.Bank(token)
+				wantAnswer(t, answer, http.StatusUnauthorized, "invalid_token")
+				event := s.Explain(answer)
+				if check, _ := event.Failed(); check.Name != "exchanged token's origin" || check.Expected != "user "+alice.ID+" is active" {
+					t.Errorf("%s, %s: the trace says %+v", when, name, check)
+				}
+			}
+			if active := introspected(holder, token)["active"]; active != good {
+				t.Errorf("%s, %s: active %v", when, name, active)
+			}
+		}
+		for _, token := range others {
+			wantAnswer(t, shop.Bank(token), http.StatusOK, "")
+		}
+	}
+	activate := func(flag users.Flag) {
+		t.Helper()
+		if _, err := people.Update(t.Context(), alice.ID, func(user *users.User) error { user.Active = flag; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("at first", true)
+	activate(users.No)
+	want("not active", false)
+	wantAnswer(t, shop.Bearer(signer.Grant("alice")), http.StatusBadRequest, "invalid_grant")
+	activate(users.Yes)
+	want("active again", true)
+	if err := people.Delete(t.Context(), alice.ID, func(*users.User) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	want("deleted", false)
+	if _, err := people.Create(t.Context(), users.User{UserName: "alice", Active: users.Yes}); err != nil {
+		t.Fatal(err)
+	}
+	want("somebody of the same name", false)
+}

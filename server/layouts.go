@@ -23,6 +23,7 @@ var layouts = map[string]endpoint.Layout{
 		"scim":                   "/scim/v2",
 		"authorization_check":    "/authz",
 		"registration_endpoint":  "/reg",
+		"management_endpoint":    "/manage",
 	},
 	// The same below the realm's own path.
 	"realm": {
@@ -35,6 +36,7 @@ var layouts = map[string]endpoint.Layout{
 		"scim":                   "/realms/{realm}/scim/v2",
 		"authorization_check":    "/realms/{realm}/authz",
 		"registration_endpoint":  "/realms/{realm}/reg",
+		"management_endpoint":    "/realms/{realm}/manage",
 	},
 	"keycloak": keycloak(""),
 	// CERN's: Keycloak below /auth, and the API Access endpoint beside its token
@@ -53,6 +55,7 @@ var layouts = map[string]endpoint.Layout{
 		"scim":                   "/t/{realm}/scim2",
 		"authorization_check":    "/t/{realm}/authz",
 		"registration_endpoint":  "/t/{realm}/api/identity/oauth2/dcr/v1.1/register",
+		"management_endpoint":    "/t/{realm}/manage",
 	},
 	// Aidbox has no realm in its paths, so one realm of a server can have it.
 	"aidbox": {
@@ -65,6 +68,11 @@ var layouts = map[string]endpoint.Layout{
 		"scim":                   "/{realm}/scim/v2",
 		"authorization_check":    "/{realm}/authz",
 		"registration_endpoint":  "/{realm}/reg",
+		"management_endpoint":    "/{realm}/manage",
+		// The management API in the form of its own resources.
+		"aidbox_client":        "/Client /fhir/Client",
+		"aidbox_access_policy": "/AccessPolicy /fhir/AccessPolicy",
+		"aidbox_session":       "/Session /fhir/Session",
 	},
 }
 
@@ -82,6 +90,7 @@ func keycloak(base string) endpoint.Layout {
 		"scim":                   realm + "/scim/v2",
 		"authorization_check":    realm + "/authz",
 		"registration_endpoint":  realm + "/clients-registrations/openid-connect",
+		"management_endpoint":    realm + "/manage",
 	}
 }
 
@@ -90,6 +99,15 @@ func with(layout, changes endpoint.Layout) endpoint.Layout {
 	changed := maps.Clone(layout)
 	maps.Copy(changed, changes)
 	return changed
+}
+
+// endpointNames are all the endpoints that some layout has a path for.
+func endpointNames() []string {
+	all := endpoint.Layout{}
+	for _, layout := range layouts {
+		maps.Copy(all, layout)
+	}
+	return sortedKeys(all)
 }
 
 // layout returns a layout by name, one's own or built-in.

@@ -14,7 +14,7 @@ import (
 func TestLayouts(t *testing.T) {
 	s := servertest.Start(t, func(config *server.Config) {
 		for _, layout := range []string{"keycloak", "cern", "asgardeo", "aidbox", "mine"} {
-			config.Realms["in-"+layout] = &server.Realm{Layout: layout, Policy: "sandbox", Scopes: []string{"accounts"}, Trust: server.Trust{SandboxCA: true}}
+			config.Realms["in-"+layout] = &server.Realm{Layout: layout, Policy: "sandbox", Scopes: []string{"accounts"}, Trust: server.Trust{SandboxCA: true}, Management: &server.Management{}}
 		}
 		config.Layouts = map[string]server.Layout{"mine": {Base: "realm", Paths: map[string]string{"token_endpoint": "/my/{realm}/token"}}}
 	})

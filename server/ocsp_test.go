@@ -98,7 +98,7 @@ func TestBadOCSPRequests(t *testing.T) {
 				t.Errorf("POST %s: the trace says %+v", name, check)
 			}
 		}
-		for _, path := range []string{"x", "%00", text + "x", text[:len(text)-4], url.PathEscape("../token"), strings.Repeat("A", 8<<10)} {
+		for _, path := range []string{"x", "%00", text + "x", text[:len(text)-4], strings.Repeat("A", 8<<10)} {
 			answer := exchange(t, s, client, http.MethodGet, base+"/ocsp/"+path, nil, "")
 			if answer.Status != http.StatusOK || answer.Body != malformed || answer.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("GET %.60s: %s %s", path, answer, answer.Header.Get("Cache-Control"))
@@ -123,8 +123,8 @@ func TestBadOCSPRequests(t *testing.T) {
 			}
 		}
 	}
-	// Only there may a path be escaped that need not be.
-	for _, path := range []string{"/%74oken", "/jwks%2f", "/%6fcsp", "/bank/accounts/1%30001"} {
+	// Only there may a path be escaped that need not be, if it leads nowhere else.
+	for _, path := range []string{"/ocsp/" + url.PathEscape("../token"), "/%74oken", "/jwks%2f", "/%6fcsp", "/bank/accounts/1%30001"} {
 		if answer := exchange(t, s, client, http.MethodGet, s.Issuer+path, nil, ""); answer.Status != http.StatusNotFound {
 			t.Errorf("%s: %s", path, answer)
 		}

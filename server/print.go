@@ -82,7 +82,11 @@ func (p *printer) member(key string, v reflect.Value, indent string) {
 	case kindSwitch:
 		p.out.WriteString(" " + strconv.FormatBool(v.Bool()) + "\n")
 	default:
-		p.out.WriteString(" " + quote(textOf(v)) + "\n")
+		text := textOf(v)
+		if v.Type() != reflect.TypeFor[Count]() {
+			text = quote(text)
+		}
+		p.out.WriteString(" " + text + "\n")
 	}
 }
 
@@ -106,8 +110,8 @@ var (
 	plainText = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*$`)
 	// otherWords are no text, to some version of YAML.
 	otherWords = regexp.MustCompile(`(?i)^(true|false|yes|no|on|off|y|n|null|nan|inf|infinity)$`)
-	// plainDigits are lengths of time, counts and prefixes.
-	plainDigits = regexp.MustCompile(`^(([0-9]+[smh])+|[1-9][0-9]*|[0-9]+(\.[0-9]+){3}/[0-9]+)$`)
+	// plainDigits are lengths of time and prefixes.
+	plainDigits = regexp.MustCompile(`^(([0-9]+[smh])+|[0-9]+(\.[0-9]+){3}/[0-9]+)$`)
 )
 
 func quote(text string) string {

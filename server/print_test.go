@@ -37,7 +37,7 @@ func everything(t *testing.T) Config {
 			"mine": {
 				Base: "oauth2", AuthMethods: []string{"private_key_jwt"}, AssertionAlgs: []string{"RS256", "ES256"},
 				AssertionAudience: "issuer", AssertionLifetime: Duration(90 * time.Second), ClockSkew: Duration(10*time.Second + 5),
-				SenderConstrained: &no, TokenAlgs: []string{"ES256"}, AccessTokenLifetime: Duration(time.Hour),
+				HTTPSRedirects: &yes, SenderConstrained: &no, TokenAlgs: []string{"ES256"}, AccessTokenLifetime: Duration(time.Hour),
 				MaxAccessTokenLifetime: Duration(90 * time.Minute), DNMatching: mtls.MatchBrazil,
 				DPoPAlgs: []string{"PS256", "ES384"}, DPoPNonce: &yes,
 				RefreshRotation: &yes, RefreshForClientCredentials: &yes, RefreshWithRenewedCertificate: &no,
@@ -51,10 +51,12 @@ func everything(t *testing.T) Config {
 				Issuer: "https://auth.bank.test/ä b", Layout: "realm", Sandbox: true, JSONRequests: true, Policy: "mine", Policies: []string{"1e3", "fapi2"},
 				Scopes: []string{"openid", "consent:*", "123", "null", "~", "a#b", "&x", "'", "- y", "yes", "0x1F", "urn:a:b:"}, Audience: "a: b # \"c\" \\",
 				Clock:   Offset(-25 * time.Hour),
-				Subject: "sa-{client_id}",
-				Trust:   Trust{SandboxCA: true, CAs: []string{"good.pem"}, CRLs: []string{"./good.pem"}},
-				JWKS:    Fetch{AllowPrivate: []netip.Prefix{prefix("10.0.0.0/8")}, CAs: []string{"good.pem"}},
+				Subject: "sa-{client_id}", EitherSecret: true,
+				Management: &Management{UnboundTokens: true, Basic: true, Policies: []string{"mine", "fapi2"}},
+				Trust:      Trust{SandboxCA: true, CAs: []string{"good.pem"}, CRLs: []string{"./good.pem"}},
+				JWKS:       Fetch{AllowPrivate: []netip.Prefix{prefix("10.0.0.0/8")}, CAs: []string{"good.pem"}},
 				Registration: &Registration{
+					Access: []string{"open", "software_statement"}, Policy: "mine", MaxClients: 17, MaxClientsPerSoftware: 3, UnusedClients: Duration(time.Hour), Directory: []string{"raidiam"},
 					Ecosystem: "brazil", DirectoryID: "74e929d9-33b6-4d85-8ba7-c146c867a817", Scopes: []string{"openid"},
 					Issuers: map[string]*StatementIssuer{"true": {
 						Ecosystem: "uk", Issuer: "OpenBanking Ltd", Keys: "https://keys.bank.test/openbanking.jwks",

@@ -19,6 +19,7 @@ import (
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/binding"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
@@ -41,12 +42,15 @@ type realm struct {
 
 	apis   *registration.APIs
 	users  *users.Users
+	access *registration.AccessPolicies
 	keys   *token.Keyring
 	issuer *token.Issuer
 	binder *binding.Binder
 	site   *endpoint.Site
 
 	sessions *token.Sessions
+	lists    *endpoint.Lists
+	managed  *manage.Realm
 
 	trust     atomic.Pointer[mtls.Trust]
 	ca        *certs.Authority // nil unless the realm trusts the sandbox CA
@@ -90,6 +94,11 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		return nil, fmt.Errorf("realm %s: %w", name, err)
 	}
 	r.sessions = token.NewSessions(name, s.store, tokenSealer, r.now)
+	cursorSealer, err := store.NewSealer(s.master[:], name+"/cursor")
+	if err != nil {
+		return nil, fmt.Errorf("realm %s: %w", name, err)
+	}
+	r.lists = &endpoint.Lists{Sealer: cursorSealer}
 	r.issuer = &token.Issuer{
 		ID:                 config.Issuer,
 		Keys:               r.keys,
@@ -97,6 +106,7 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		Sessions:           r.sessions,
 		Client:             r.clients.Get,
 		Standing:           s.standing(name),
+		User:               r.userActive,
 		CertificateRevoked: r.certificateRevoked,
 		Signed:             s.metrics.ObserveSigning,
 	}
@@ -115,6 +125,7 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		TraceURL:    s.config.Listeners.Admin.URL,
 		Now:         r.now,
 	}
+	r.managed = r.manage(s)
 	for _, feature := range r.features(s) {
 		feature.Install(r.site)
 	}
@@ -150,8 +161,8 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 		Sealer:        sealer,
 		Policies:      func(name string) (*oauth.Policy, bool) { policy, ok := r.policies[name]; return policy, ok },
 		DefaultPolicy: r.config.Policy,
-		Scopes:        r.config.Scopes,
-		Grants:        servedGrant,
+		Scopes:        r.scopes(),
+		Grants:        r.registrable,
 		Fetch:         r.fetch,
 		Now:           r.now,
 		AllowTestKeys: r.sandboxed,
@@ -167,8 +178,17 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 	if r.apis, err = registration.OpenAPIs(ctx, r.name, s.store, r.now); err != nil {
 		return err
 	}
+	if r.access, err = registration.OpenAccessPolicies(ctx, r.name, s.store, r.now); err != nil {
+		return err
+	}
 	r.users, err = users.Open(ctx, r.name, s.store, r.now)
 	return err
+}
+
+// userActive reports whether a user may be acted for.
+func (r *realm) userActive(id string) bool {
+	user, ok := r.users.Get(id)
+	return ok && user.Active == users.Yes
 }
 
 func (r *realm) openBinder(s *Server) error {
@@ -226,10 +246,7 @@ func (r *realm) fetchRoots(s *Server) (*x509.CertPool, error) {
 
 // operated is what the operator's listener shows of the realm.
 func (r *realm) operated() admin.Realm {
-	return admin.Realm{
-		Name: r.name, Issuer: r.config.Issuer, Sandbox: r.config.Sandbox,
-		Clients: r.clients, Users: r.users, Keys: r.keys, Sessions: r.sessions, Discovery: r.site.Discovery,
-	}
+	return admin.Realm{Name: r.name, Issuer: r.config.Issuer, Sandbox: r.config.Sandbox, Discovery: r.site.Discovery}
 }
 
 // openTrust reads the realm's CAs and CRLs. A file that is missing, empty or no

@@ -137,7 +137,8 @@ func Shell(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// curlScript is a client's curl.sh: token, bank, introspection, revocation.
+// curlScript is a client's curl.sh: token, bank or, for a client that manages the
+// realm, the management API, introspection, revocation.
 // fapid is a command that works in any folder.
 func (s *Server) curlScript(sample sample, fapid string) string {
 	realm := s.realms[sample.realm]
@@ -151,19 +152,23 @@ func (s *Server) curlScript(sample sample, fapid string) string {
 	verb := func(verb string) string {
 		return fapid + " " + verb + " " + sample.id + " --dir " + Shell(s.absolute(""))
 	}
-	tokens, accounts := base+realm.site.Path("token_endpoint"), realm.site.MTLSURL+realm.site.Path("bank")+"/accounts"
+	tokens, what, scope := base+realm.site.Path("token_endpoint"), "the bank", " -d scope=accounts"
+	called := realm.site.MTLSURL + realm.site.Path("bank") + "/accounts"
+	if sample.manages {
+		what, scope, called = "the management API", "", base+realm.site.Path("management_endpoint")+"/clients"
+	}
 	proof, credentials := "", `-H "Authorization: Bearer $TOKEN"`
 	var script strings.Builder
-	fmt.Fprintf(&script, "#!/bin/sh\n# %s (%s): a token, the bank, introspection, revocation.\n# Needs curl and a running `fapid dev`. Run it line by line or as a whole.\nset -eu\n\n", sample.id, sample.name)
+	fmt.Fprintf(&script, "#!/bin/sh\n# %s (%s): a token, %s, introspection, revocation.\n# Needs curl and a running `fapid dev`. Run it line by line or as a whole.\nset -eu\n\n", sample.id, sample.name, what)
 	fmt.Fprintf(&script, "api() { %s \"$@\"; }\n", curl)
 	fmt.Fprintf(&script, "who() { %s; }\n", authentication(sample, verb("assertion")))
 	if sample.dpop {
 		fmt.Fprintf(&script, "proof() { %s \"$@\"; }\n", verb("dpop"))
 		proof = `-H "DPoP: $(proof POST ` + tokens + `)" `
-		credentials = `-H "Authorization: DPoP $TOKEN" -H "DPoP: $(proof GET ` + accounts + ` --ath "$TOKEN")"`
+		credentials = `-H "Authorization: DPoP $TOKEN" -H "DPoP: $(proof GET ` + called + ` --ath "$TOKEN")"`
 	}
-	fmt.Fprintf(&script, "\necho '# a token'\nTOKEN=$(api %s %s-d grant_type=client_credentials -d scope=accounts $(who) | tee /dev/stderr | sed -n 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/p')\n", tokens, proof)
-	fmt.Fprintf(&script, "\necho '\n# the bank'\napi %s %s\n", credentials, accounts)
+	fmt.Fprintf(&script, "\necho '# a token'\nTOKEN=$(api %s %s-d grant_type=client_credentials%s $(who) | tee /dev/stderr | sed -n 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/p')\n", tokens, proof, scope)
+	fmt.Fprintf(&script, "\necho '\n# %s'\napi %s %s\n", what, credentials, called)
 	fmt.Fprintf(&script, "\necho '\n# introspection'\napi %s -d token=\"$TOKEN\" $(who)\n", base+realm.site.Path("introspection_endpoint"))
 	fmt.Fprintf(&script, "\necho '\n# revocation'\napi %s -d token=\"$TOKEN\" $(who)\n", base+realm.site.Path("revocation_endpoint"))
 	fmt.Fprintf(&script, "\necho '\n# the token is dead'\napi %s -d token=\"$TOKEN\" $(who)\necho\n", base+realm.site.Path("introspection_endpoint"))

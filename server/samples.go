@@ -5,6 +5,8 @@ import (
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/directory"
+	"github.com/fapid/fapid/server/manage"
+	"github.com/fapid/fapid/server/participant"
 	"github.com/fapid/fapid/server/users"
 )
 
@@ -13,25 +15,33 @@ import (
 // paths of another server, with the client of that server's documentation.
 func sampleRealms() map[string]*Realm {
 	plain := func(layout string, scopes ...string) *Realm {
-		return &Realm{Layout: layout, Sandbox: true, Policy: "oauth2", Scopes: scopes, Registration: &Registration{Access: anyWay}}
+		return &Realm{
+			Layout: layout, Sandbox: true, Policy: "oauth2", Scopes: scopes,
+			Management: &Management{}, Registration: &Registration{Access: anyWay},
+		}
 	}
 	cern := plain("cern", "openid", "accounts")
 	cern.Subject = "service-account-{client_id}"
+	myorg := plain("asgardeo", "openid", "accounts",
+		"internal_user_mgt_list", "internal_user_mgt_view", "internal_user_mgt_create", "internal_user_mgt_update", "internal_user_mgt_delete")
+	myorg.Management.UnboundTokens = true // Asgardeo's are Bearer tokens
+	aidbox := plain("aidbox", "openid", "accounts")
+	aidbox.JSONRequests, aidbox.EitherSecret = true, true
+	aidbox.Management = &Management{UnboundTokens: true, Basic: true}
 	return map[string]*Realm{
 		"default": {
 			Sandbox: true, Policy: "fapi2", Policies: []string{"sandbox", "oauth2", "fapi1-advanced"},
-			Scopes:       []string{"openid", "accounts", "payments", "directory:software"},
+			Scopes: []string{"openid", "accounts", "payments", "directory:software"}, Management: &Management{},
 			Registration: &Registration{Access: anyWay, Policy: "oauth2", Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
 		},
 		"strict": {
-			Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"},
+			Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"}, Management: &Management{},
 			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
 		},
 		"myrealm": plain("keycloak", "openid", "accounts"),
 		"cern":    cern,
-		"myorg": plain("asgardeo", "openid", "accounts",
-			"internal_user_mgt_list", "internal_user_mgt_view", "internal_user_mgt_create", "internal_user_mgt_update", "internal_user_mgt_delete"),
-		"aidbox": plain("aidbox", "openid", "accounts"),
+		"myorg":   myorg,
+		"aidbox":  aidbox,
 	}
 }
 
@@ -54,6 +64,28 @@ type sample struct {
 	opaque          bool   // its access tokens
 	lifetime        int64  // of access tokens in seconds; 0 for the policy's
 	software        string // SoftwareStatementId in the directory; empty: none
+	manages         bool   // has the scopes of the management API, and no others
+	basic           bool   // may use it by HTTP Basic
+}
+
+// grantTypes are what the sample is registered for.
+func (s sample) grantTypes() []string {
+	types := []string{"client_credentials"}
+	if s.exchange {
+		types = append(types, participant.GrantExchange, participant.GrantJWTBearer)
+	}
+	if s.basic {
+		types = append(types, registration.GrantBasic)
+	}
+	return types
+}
+
+// scopes are what the sample is registered for, of those of its realm.
+func (s sample) scopes(realm *Realm) []string {
+	if s.manages {
+		return manage.Scopes()
+	}
+	return realm.Scopes
 }
 
 // samples are the clients of a fresh sandbox: in the default realm one for each
@@ -67,12 +99,14 @@ var samples = []sample{
 	{realm: "default", id: "tpp-dpop", name: "TPP with a signing key and DPoP, no certificate", policy: "fapi2", method: oauth.AuthPrivateKeyJWT, alg: "ES256", dpop: true, software: "5d0f1a52-7c3e-4b6d-9e21-3c8a4f7b10a6"},
 	{realm: "default", id: "aggregator", name: "API that calls the bank for its callers", policy: "fapi2", method: oauth.AuthTLS, transport: certs.P256, bound: true, exchange: true},
 	{realm: "default", id: "api-client", name: "Plain OAuth client", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "verysecret"},
+	{realm: "default", id: "manager", name: "Client that manages the realm", policy: "fapi2", method: oauth.AuthTLS, transport: certs.P256, bound: true, manages: true},
 	{realm: "strict", id: "strict-tls", name: "TPP of the strict realm", policy: "fapi2", method: oauth.AuthTLS, transport: certs.P256, bound: true},
 
 	{realm: "myrealm", id: "myclient", name: "Client of a Keycloak-style realm", policy: "oauth2", method: oauth.AuthSecretPost, secret: "myclientsecret", lifetime: 60},
 	{realm: "cern", id: "my-client-id", name: "Application with CERN API Access", policy: "oauth2", method: oauth.AuthSecretPost, secret: "my-client-secret"},
 	{realm: "myorg", id: "my-app", name: "Application of an Asgardeo organization", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "my-app-secret", opaque: true},
 	{realm: "aidbox", id: "aidbox-client", name: "Client of an Aidbox", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "verysecret"},
+	{realm: "aidbox", id: "root", name: "Administrator of an Aidbox", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "secret", manages: true, basic: true},
 }
 
 // sampleAPIs are the protected APIs of a fresh sandbox, by realm. One without an
@@ -91,6 +125,10 @@ var sampleAPIs = map[string][]registration.API{
 	"cern": {{
 		ID: "target-client-id", Name: "An API whose owner gave the application roles", Roles: []string{"reader", "editor"},
 		Clients: map[string]registration.Access{"my-client-id": {Roles: []string{"reader"}}},
+	}},
+	"aidbox": {{
+		ID: "http://resource.server.com", Name: "The API of Aidbox's documentation, for everybody",
+		Clients: map[string]registration.Access{registration.AnyClient: {}},
 	}},
 }
 

@@ -49,7 +49,7 @@ func sandboxConfig(dir string, doors Doors) Config {
 		realms[name] = realm
 	}
 	directory := at("https", doors.Host, doors.DirectoryPort)
-	return Config{
+	config := Config{
 		Dir: dir,
 		Listeners: Listeners{
 			Standard:  at("https", doors.Host, doors.Port),
@@ -59,6 +59,9 @@ func sandboxConfig(dir string, doors Doors) Config {
 		},
 		Realms: realms,
 	}
+	// In Aidbox a token is for all of it, its resources included.
+	realms["aidbox"].Audience = config.managementAudience("aidbox")
+	return config
 }
 
 // LoadSandbox reads the directory's fapid.yaml, which it writes where there is
@@ -278,7 +281,7 @@ func (s *Server) make(ctx context.Context, sample sample) (*participant.Particip
 	p := &participant.Participant{Secret: sample.secret, Metadata: registration.Metadata{
 		ClientID: sample.id, ClientName: sample.name, Policy: sample.policy,
 		TokenEndpointAuthMethod: sample.method, TokenEndpointAuthSigningAlg: sample.alg,
-		GrantTypes: sample.grantTypes(), Scope: strings.Join(s.config.Realms[sample.realm].Scopes, " "),
+		GrantTypes: sample.grantTypes(), Scope: strings.Join(sample.scopes(s.config.Realms[sample.realm]), " "),
 		CertificateBoundTokens: sample.bound, DPoPBoundTokens: sample.dpop,
 		AccessTokenSignedResponseAlg: sample.alg, AccessTokenExpiration: sample.lifetime,
 	}}
@@ -297,13 +300,6 @@ func (s *Server) make(ctx context.Context, sample sample) (*participant.Particip
 		return nil, err
 	}
 	return p, p.Publish(sample.selfSigned)
-}
-
-func (s sample) grantTypes() []string {
-	if s.exchange {
-		return []string{"client_credentials", participant.GrantExchange, participant.GrantJWTBearer}
-	}
-	return []string{"client_credentials"}
 }
 
 // subject is the name a sample certificate carries.

@@ -16,16 +16,17 @@ import (
 	"github.com/fapid/fapid/server/users"
 )
 
-// provisioning lets clients of the default realm be registered for the scopes of
-// user management, fapid's and Asgardeo's.
+// provisioning lets clients be registered for the scopes of user management,
+// fapid's and Asgardeo's.
 func provisioning(config *server.Config) {
+	managed(config)
 	for _, realm := range []string{"default", "strict"} {
-		config.Realms[realm].Scopes = append(config.Realms[realm].Scopes, "fapid:users.read", "fapid:users.write",
-			"internal_user_mgt_list", "internal_user_mgt_view", "internal_user_mgt_create", "internal_user_mgt_update", "internal_user_mgt_delete")
+		config.Realms[realm].Scopes = append(config.Realms[realm].Scopes, users.PartScopes()...)
 	}
 }
 
-// provisioner is a client that manages users, with a token.
+// provisioner is a client that manages users, with a token: a request for scopes of
+// user management alone is for the management API.
 type provisioner struct {
 	*servertest.TPP
 	token, base string
@@ -187,6 +188,9 @@ func TestSCIMScopes(t *testing.T) {
 		"internal_user_mgt_update": "replace patch", "internal_user_mgt_delete": "delete", "accounts": "",
 	} {
 		with := newProvisioner(s, "with-"+strings.ReplaceAll(scope, ":", "-"), scope)
+		if scope == "accounts" {
+			with.token = with.Token(url.Values{"audience": {s.Issuer + "/manage"}})
+		}
 		for name, o := range operations {
 			answer := with.ask(o.method, o.path, o.body)
 			if !slices.Contains(strings.Fields(allowed), strings.Fields(name)[0]) {
@@ -204,12 +208,15 @@ func TestSCIMScopes(t *testing.T) {
 	if _, err := s.APIs("default").Put(t.Context(), registration.API{ID: "another-api", Clients: map[string]registration.Access{registration.AnyClient: {}}}); err != nil {
 		t.Fatal(err)
 	}
+	teller, free := s.TPP("teller"), s.TPP("free", servertest.JWT, func(m *registration.Metadata) { m.Scope = readWrite })
 	for name, bad := range map[string]*provisioner{
-		"somebody else's token":   {other, p.token, p.base},
-		"a token bound, unbound":  {p.TPP, p.token, s.Issuer + "/scim/v2"},
-		"another realm's token":   {elsewhere, elsewhere.Token(), p.base},
-		"a token for another API": {p.TPP, p.Token(url.Values{"audience": {"another-api"}}), p.base},
-		"no token":                {p.TPP, "", p.base},
+		"somebody else's token":    {other, p.token, p.base},
+		"a token bound, unbound":   {p.TPP, p.token, s.Issuer + "/scim/v2"},
+		"another realm's token":    {elsewhere, elsewhere.Token(), p.base},
+		"a token for another API":  {teller, teller.Token(url.Values{"audience": {"another-api"}}), p.base},
+		"a token for the bank":     {teller, teller.Token(), p.base},
+		"a token bound to nothing": {free, free.Token(), p.base},
+		"no token":                 {p.TPP, "", p.base},
 	} {
 		for operation, o := range operations {
 			wantProblem(t, operation+" with "+name, bad.ask(o.method, o.path, o.body), http.StatusUnauthorized, "")

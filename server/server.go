@@ -31,6 +31,7 @@ import (
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
@@ -217,17 +218,19 @@ func (p *Proxy) forwarding() (*mtls.Forwarding, error) {
 
 // routeOperator builds the operator's site.
 func (s *Server) routeOperator() error {
+	cursors, err := store.NewSealer(s.master[:], "cursor")
+	if err != nil {
+		return err
+	}
 	operator := &admin.Operator{
 		Version: s.options.Version, Started: time.Now(), Now: s.options.Now,
 		CA: s.ca, Named: s.clientsNamed, Traces: s.traces, Metrics: s.metrics,
 		KeyHash: sha256.Sum256([]byte(s.operatorKey)), Open: s.options.OpenOperator,
 		Ready: s.ready, Hosts: []string{"localhost", "127.0.0.1", "::1"},
+		Managed: s.operations(), ManagedDescription: manage.Description(), Lists: &endpoint.Lists{Sealer: cursors},
 	}
 	for _, name := range s.order {
 		operator.Realms = append(operator.Realms, s.realms[name].operated())
-	}
-	if s.directory != nil {
-		operator.Directory = s.directory.OperatorRoutes("/directory")
 	}
 	site := &endpoint.Site{StandardURL: s.config.Listeners.Admin.URL, Issuer: s.config.Listeners.Admin.URL, Now: s.options.Now}
 	for _, feature := range append([]endpoint.Feature{operator}, s.revocations()...) {

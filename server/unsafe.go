@@ -23,6 +23,8 @@ import (
 //     taken again;
 //   - jwks_uri allowed into loopback while other machines reach the server: any
 //     client could make it ask what listens on this machine only;
+//   - a management API that takes tokens bound to nothing, or secrets, in a realm
+//     whose policy binds every token: whoever has one manages the realm;
 //   - a server certificate, a trusted CA or an issuer of software statements whose
 //     private key is public.
 //
@@ -36,6 +38,7 @@ func (c *Config) Unsafe() error {
 		if realm.Clock != 0 && !realm.Sandbox {
 			k.refuse(at+".clock", "certificates and tokens that have expired would be taken again; only a realm with sandbox: true may have it")
 		}
+		k.openManagement(at+".management", realm)
 		if !c.Listeners.local() {
 			k.publicRealm(at, realm)
 		}
@@ -81,6 +84,20 @@ func (k *check) secrets(realm *Realm) {
 		if len(secrets) > 0 {
 			k.refuse(join("policies", name), "takes %s from %s without saying so; list token_endpoint_auth_methods", strings.Join(secrets, ", "), own.Base)
 		}
+	}
+}
+
+// openManagement checks that the management API asks for no less than the realm.
+func (k *check) openManagement(at string, realm *Realm) {
+	policy, ok := k.config.Policy(realm.Policy)
+	if realm.Management == nil || !ok || !policy.SenderConstrained {
+		return
+	}
+	if realm.Management.UnboundTokens {
+		k.refuse(at+".unbound_tokens", "policy %s of this realm binds every token, and whoever saw an unbound one could manage the realm; leave it out", realm.Policy)
+	}
+	if realm.Management.Basic {
+		k.refuse(at+".basic", "policy %s of this realm binds every token, and whoever learned a secret could manage the realm; leave it out", realm.Policy)
 	}
 }
 

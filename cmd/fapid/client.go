@@ -10,9 +10,9 @@ import (
 	"slices"
 	"text/tabwriter"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/admin"
 )
 
@@ -80,7 +80,7 @@ func clientListCommand(open Opener, realm *string, asJSON *bool) *cobra.Command 
 	}
 }
 
-func printClients(out io.Writer, page *admin.ClientPage) error {
+func printClients(out io.Writer, page *admin.ClientList) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "CLIENT\tNAME\tAUTHENTICATION\tPOLICY\tSCOPE")
 	for _, client := range page.Clients {
@@ -95,7 +95,7 @@ func printClients(out io.Writer, page *admin.ClientPage) error {
 // row writes a line of a table; a missing value is a dash.
 func row(table io.Writer, values ...string) {
 	for i, value := range values {
-		if value = admin.Visible(value); value == "" {
+		if value = oauth.Visible(value); value == "" {
 			value = "-"
 		}
 		if i > 0 {
@@ -116,25 +116,15 @@ client secret; put keeps the one there is.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			return open.with(command, func(operator *admin.Client) error {
-				registration, err := operator.Client(command.Context(), *realm, args[0])
+				registration, err := operator.Client(command.Context(), *realm, args[0], !*asJSON)
 				if err != nil {
 					return err
 				}
-				return printRegistration(command.OutOrStdout(), registration, *asJSON)
+				_, err = command.OutOrStdout().Write(registration)
+				return err
 			})
 		},
 	}
-}
-
-func printRegistration(out io.Writer, registration []byte, asJSON bool) error {
-	if !asJSON {
-		var err error
-		if registration, err = yaml.JSONToYAML(registration); err != nil {
-			return err
-		}
-	}
-	_, err := out.Write(registration)
-	return err
 }
 
 func clientPutCommand(open Opener, realm *string, asJSON *bool) *cobra.Command {
@@ -169,20 +159,24 @@ has a client_id.`,
 				if err != nil {
 					return err
 				}
-				if *asJSON {
-					return printRegistration(command.OutOrStdout(), registration, true)
-				}
-				verb := "replaced"
-				if created {
-					verb = "registered"
-				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), verb)
-				return err
+				return printPut(command.OutOrStdout(), registration, created, "registered", *asJSON)
 			})
 		},
 	}
 	command.Flags().StringVarP(&file, "file", "f", "-", "registration, YAML or JSON; - reads standard input")
 	return command
+}
+
+// printPut says what came of a put: the document as it is then, or a word, which is
+// fresh for what was not there before.
+func printPut(out io.Writer, document []byte, created bool, fresh string, asJSON bool) error {
+	if !asJSON {
+		if document = []byte("replaced\n"); created {
+			document = []byte(fresh + "\n")
+		}
+	}
+	_, err := out.Write(document)
+	return err
 }
 
 // readInput reads a file, or standard input for "-".

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"text/tabwriter"
 
 	"github.com/goccy/go-yaml"
@@ -97,7 +98,7 @@ func (t directoryTable) show(use string) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printRegistration(command.OutOrStdout(), record, *t.asJSON)
+				return printRecord(command.OutOrStdout(), record, *t.asJSON)
 			})
 		},
 	}
@@ -128,7 +129,7 @@ prints it as it is then: what has no id yet has got one.`,
 					verb = "added"
 				}
 				fmt.Fprintln(command.ErrOrStderr(), t.noun, verb)
-				return printRegistration(command.OutOrStdout(), record, *t.asJSON)
+				return printRecord(command.OutOrStdout(), record, *t.asJSON)
 			})
 		},
 	}
@@ -216,4 +217,16 @@ ClientId, software fetches its own tokens for the directory.`,
 	command.Flags().StringVar(&file, "csr", "-", "certificate request, PEM or DER; - reads standard input")
 	command.Flags().StringVar(&typeName, "type", "rtstransport", "type of certificate: rtstransport, rtssigning or brcac")
 	return command
+}
+
+// printRecord prints a record as put reads it.
+func printRecord(out io.Writer, record []byte, asJSON bool) error {
+	if !asJSON {
+		var err error
+		if record, err = yaml.JSONToYAML(record); err != nil {
+			return err
+		}
+	}
+	_, err := out.Write(record)
+	return err
 }

@@ -113,7 +113,7 @@ func TestClientScripts(t *testing.T) {
 	need(t, "curl")
 	folder, _ := sandboxServer(t)
 	scripts, err := filepath.Glob(filepath.Join(folder, ".fapid", "clients", "*", "curl.sh"))
-	if err != nil || len(scripts) != 13 {
+	if err != nil || len(scripts) != 15 {
 		t.Fatalf("%d scripts, %v", len(scripts), err)
 	}
 	for _, script := range scripts {
@@ -132,7 +132,11 @@ func runScript(t *testing.T, script string) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	for _, want := range []string{`"access_token":"`, `"AccountId":"10001"`, `"active":true`, `"active":false`} {
+	called := `"AccountId":"10001"`
+	if client := filepath.Base(filepath.Dir(script)); client == "manager" || client == "root" {
+		called = `"client_id": "` + client + `"`
+	}
+	for _, want := range []string{`"access_token":"`, called, `"active":true`, `"active":false`} {
 		if !strings.Contains(string(output), want) {
 			t.Errorf("nothing like %s:\n%s", want, output)
 		}

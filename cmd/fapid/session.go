@@ -78,7 +78,7 @@ func sessionListCommand(open Opener, realm *string, asJSON *bool) *cobra.Command
 	return command
 }
 
-func printSessions(out io.Writer, page *admin.SessionPage) error {
+func printSessions(out io.Writer, page *admin.SessionList) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SESSION\tCLIENT\tSUBJECT\tAUDIENCE\tSCOPE\tISSUED\tEXPIRES\tREFRESHED\tSTATE")
 	for _, session := range page.Sessions {

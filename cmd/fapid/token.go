@@ -151,7 +151,7 @@ client's DPoP key; ` + "`fapid dpop`" + ` makes the proofs it is used with.`,
 	}
 	flags.register(command)
 	command.Flags().StringVar(&scope, "scope", "", "scopes to ask for (default: all the client has)")
-	command.Flags().StringArrayVar(&audience, "audience", nil, "identifier of the `API` the token is for (default: the realm's own)")
+	command.Flags().StringArrayVar(&audience, "audience", nil, "identifier of the `API` the token is for, again for each further one (default: the client's or the realm's own)")
 	command.Flags().BoolVar(&dpop, "dpop", false, "send a DPoP proof, and have the token bound to its key")
 	command.Flags().BoolVar(&asJSON, "json", false, "print the whole answer")
 	return command

@@ -85,11 +85,12 @@ password; put keeps the one there is.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			return open.with(command, func(operator *admin.Client) error {
-				user, err := operator.User(command.Context(), *realm, args[0])
+				user, err := operator.User(command.Context(), *realm, args[0], !*asJSON)
 				if err != nil {
 					return err
 				}
-				return printRegistration(command.OutOrStdout(), user, *asJSON)
+				_, err = command.OutOrStdout().Write(user)
+				return err
 			})
 		},
 	}
@@ -128,15 +129,7 @@ USER, another userName renames the user.`,
 				if err != nil {
 					return err
 				}
-				if *asJSON {
-					return printRegistration(command.OutOrStdout(), user, true)
-				}
-				verb := "replaced"
-				if created {
-					verb = "created"
-				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), verb)
-				return err
+				return printPut(command.OutOrStdout(), user, created, "created", *asJSON)
 			})
 		},
 	}

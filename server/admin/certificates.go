@@ -93,7 +93,7 @@ type Issued struct {
 // CertificatePage is a page of certificates, in the order of serial numbers.
 type CertificatePage struct {
 	Certificates []certs.Record `json:"certificates"`
-	// Next is the after of the next page; empty on the last.
+	// Next is the cursor of the next page; empty on the last.
 	Next string `json:"next,omitempty"`
 }
 
@@ -110,20 +110,16 @@ func (o *Operator) listCertificates(ctx context.Context, r *endpoint.Request) (*
 	if err != nil {
 		return nil, err
 	}
-	values, err := query(r, "profile", "owner", "status", "after", "limit")
-	if err != nil {
-		return nil, err
-	}
-	most, err := limit(values)
+	page, err := o.Lists.Page(r, "certificates", endpoint.PlainPaging, "profile", "owner", "status")
 	if err != nil {
 		return nil, err
 	}
 	wanted := certs.Filter{
-		Profile: certs.Profile(values.Get("profile")),
-		Owner:   values.Get("owner"),
-		Status:  certs.Status(values.Get("status")),
-		After:   values.Get("after"),
-		Limit:   most + 1,
+		Profile: certs.Profile(page.Filter.Get("profile")),
+		Owner:   page.Filter.Get("owner"),
+		Status:  certs.Status(page.Filter.Get("status")),
+		After:   page.After,
+		Limit:   page.Limit + 1,
 	}
 	switch wanted.Status {
 	case "", certs.StatusValid, certs.StatusRevoked, certs.StatusExpired:
@@ -135,12 +131,12 @@ func (o *Operator) listCertificates(ctx context.Context, r *endpoint.Request) (*
 		return nil, err
 	}
 	answer := CertificatePage{Certificates: []certs.Record{}}
-	if len(list) > most {
-		list = list[:most]
-		answer.Next = list[most-1].Serial
+	if len(list) > page.Limit {
+		list = list[:page.Limit]
+		answer.Next = page.Next(list[page.Limit-1].Serial)
 	}
 	answer.Certificates = append(answer.Certificates, list...)
-	return jsonAnswer(http.StatusOK, answer)
+	return endpoint.JSONDocument(http.StatusOK, answer)
 }
 
 func (o *Operator) showCertificate(ctx context.Context, r *endpoint.Request) (*endpoint.Answer, error) {
@@ -152,7 +148,7 @@ func (o *Operator) showCertificate(ctx context.Context, r *endpoint.Request) (*e
 	if err != nil {
 		return nil, err
 	}
-	return jsonAnswer(http.StatusOK, record)
+	return endpoint.JSONDocument(http.StatusOK, record)
 }
 
 // issueCertificate issues for a key that is made here, or signs a CSR. Whoever
@@ -304,7 +300,7 @@ func (o *Operator) issued(issued *certs.Issued) (*endpoint.Answer, error) {
 		}
 		answer.PrivateKey = string(key)
 	}
-	return jsonAnswer(http.StatusCreated, answer)
+	return endpoint.JSONDocument(http.StatusCreated, answer)
 }
 
 func (o *Operator) renewCertificate(ctx context.Context, r *endpoint.Request) (*endpoint.Answer, error) {
@@ -360,8 +356,8 @@ func (o *Operator) revokeCertificate(ctx context.Context, r *endpoint.Request) (
 // decode reads a JSON body strictly: no unknown member, none twice, names in
 // their own case.
 func decode(r *endpoint.Request, into any, known ...string) error {
-	if contentType(r) != "application/json" {
-		return unsupportedMediaType("application/json")
+	if r.ContentType() != "application/json" {
+		return oauth.UnsupportedMediaType("Content-Type must be application/json")
 	}
 	body, err := r.ReadBody()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/fapid/fapid/certs"
-	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/oauth"
 )
 
 // Client calls the operator's API. The verbs of the command line work through
@@ -34,10 +34,16 @@ type APIError struct {
 // Error is what the server said, for people.
 func (e *APIError) Error() string {
 	if e.Description != "" {
-		return Visible(e.Description)
+		return oauth.Visible(e.Description)
 	}
-	return fmt.Sprintf("the server answered %d %s", e.Status, Visible(e.Code))
+	return fmt.Sprintf("the server answered %d %s", e.Status, oauth.Visible(e.Code))
 }
+
+// The media types of documents.
+const (
+	jsonType = "application/json"
+	yamlType = "application/yaml"
+)
 
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 64 << 20
@@ -84,7 +90,7 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 
 // get reads a JSON document.
 func (c *Client) get(ctx context.Context, path string, into any) error {
-	content, _, err := c.call(ctx, http.MethodGet, path, "application/json", "", nil)
+	content, _, err := c.call(ctx, http.MethodGet, path, jsonType, "", nil)
 	if err != nil {
 		return err
 	}
@@ -97,7 +103,7 @@ func (c *Client) post(ctx context.Context, path string, request, into any) error
 	if err != nil {
 		return err
 	}
-	content, _, err := c.call(ctx, http.MethodPost, path, "application/json", "application/json", body)
+	content, _, err := c.call(ctx, http.MethodPost, path, jsonType, jsonType, body)
 	if err != nil {
 		return err
 	}
@@ -109,6 +115,33 @@ func decodeAnswer(content []byte, into any) error {
 		return fmt.Errorf("the server's answer: %w", err)
 	}
 	return nil
+}
+
+// pages reads all pages of a list; each gives the cursor of the next.
+func (c *Client) pages(ctx context.Context, path string, parameters url.Values, each func(content []byte) (next string, err error)) error {
+	parameters.Set("limit", "1000")
+	for {
+		content, _, err := c.call(ctx, http.MethodGet, path+"?"+parameters.Encode(), jsonType, "", nil)
+		if err != nil {
+			return err
+		}
+		next, err := each(content)
+		if err != nil || next == "" {
+			return err
+		}
+		parameters.Set("cursor", next)
+	}
+}
+
+// queryOf are the parameters that have a value.
+func queryOf(values map[string]string) url.Values {
+	parameters := url.Values{}
+	for name, value := range values {
+		if value != "" {
+			parameters.Set(name, value)
+		}
+	}
+	return parameters
 }
 
 // realmPath begins the path of a realm; an empty name is the default realm.
@@ -128,118 +161,16 @@ func (c *Client) realmPath(ctx context.Context, realm string) (string, error) {
 	return "/realms/" + url.PathEscape(realm), nil
 }
 
-// Clients lists all clients of a realm.
-func (c *Client) Clients(ctx context.Context, realm string) (*ClientPage, error) {
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return nil, err
-	}
-	all := &ClientPage{Clients: []registration.Metadata{}}
-	for after := ""; ; {
-		var page ClientPage
-		if err := c.get(ctx, base+"/clients?limit=1000&after="+url.QueryEscape(after), &page); err != nil {
-			return nil, err
-		}
-		all.Clients = append(all.Clients, page.Clients...)
-		all.Refused = page.Refused
-		if after = page.Next; after == "" {
-			return all, nil
-		}
-	}
-}
-
-// Client reads the registration of one client, as JSON.
-func (c *Client) Client(ctx context.Context, realm, id string) ([]byte, error) {
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return nil, err
-	}
-	content, _, err := c.call(ctx, http.MethodGet, base+"/clients/"+url.PathEscape(id), "application/json", "", nil)
-	return content, err
-}
-
-// PutClient registers a client or replaces its registration, written in JSON or
-// YAML. An empty id is taken from the registration. It returns the registration
-// in force, as JSON, and whether the client is new.
-func (c *Client) PutClient(ctx context.Context, realm, id string, text []byte) ([]byte, bool, error) {
-	media, parse := "application/yaml", registration.ParseMetadataYAML
-	if trimmed := bytes.TrimSpace(text); len(trimmed) > 0 && trimmed[0] == '{' {
-		media, parse = "application/json", registration.ParseMetadata
-	}
-	if id == "" {
-		metadata, err := parse(text)
-		if err != nil {
-			return nil, false, errors.New(explanation(err))
-		}
-		if id = metadata.ClientID; id == "" {
-			return nil, false, errors.New("the registration has no client_id and none was given")
-		}
-	}
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return nil, false, err
-	}
-	content, status, err := c.call(ctx, http.MethodPut, base+"/clients/"+url.PathEscape(id), "application/json", media, text)
-	return content, status == http.StatusCreated, err
-}
-
-// DeleteClient removes a client.
-func (c *Client) DeleteClient(ctx context.Context, realm, id string) error {
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return err
-	}
-	_, _, err = c.call(ctx, http.MethodDelete, base+"/clients/"+url.PathEscape(id), "application/json", "", nil)
-	return err
-}
-
-// Keys lists the published signing keys of a realm.
-func (c *Client) Keys(ctx context.Context, realm string) (*KeyList, error) {
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return nil, err
-	}
-	keys := &KeyList{}
-	return keys, c.get(ctx, base+"/keys", keys)
-}
-
-// RotateKeys makes the next key of an algorithm sign, or of all when alg is
-// empty, and lists the keys as they are then.
-func (c *Client) RotateKeys(ctx context.Context, realm, alg string) (*KeyList, error) {
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return nil, err
-	}
-	path := base + "/keys/rotate"
-	if alg != "" {
-		path += "?alg=" + url.QueryEscape(alg)
-	}
-	keys := &KeyList{}
-	return keys, c.post(ctx, path, struct{}{}, keys)
-}
-
 // Certificates lists all certificates that the filter selects.
 func (c *Client) Certificates(ctx context.Context, wanted certs.Filter) (*CertificatePage, error) {
 	all := &CertificatePage{Certificates: []certs.Record{}}
-	parameters := url.Values{"limit": {"1000"}}
-	for name, value := range map[string]string{
-		"profile": string(wanted.Profile), "owner": wanted.Owner, "status": string(wanted.Status),
-	} {
-		if value != "" {
-			parameters.Set(name, value)
-		}
-	}
-	for {
+	parameters := queryOf(map[string]string{"profile": string(wanted.Profile), "owner": wanted.Owner, "status": string(wanted.Status)})
+	return all, c.pages(ctx, "/certificates", parameters, func(content []byte) (string, error) {
 		var page CertificatePage
-		if err := c.get(ctx, "/certificates?"+parameters.Encode(), &page); err != nil {
-			return nil, err
-		}
+		err := decodeAnswer(content, &page)
 		all.Certificates = append(all.Certificates, page.Certificates...)
-		if page.Next == "" {
-			return all, nil
-		}
-		parameters.Set("after", page.Next)
-	}
+		return page.Next, err
+	})
 }
 
 // Certificate reads the record of a certificate by its serial number.
@@ -274,7 +205,7 @@ func (c *Client) Explain(ctx context.Context, id string, asJSON bool) ([]byte, e
 	}
 	accept, path := "text/plain", "/traces?failures=true"
 	if asJSON {
-		accept = "application/json"
+		accept = jsonType
 	}
 	if id != "" {
 		path = "/traces/" + url.PathEscape(id)

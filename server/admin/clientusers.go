@@ -1,75 +1,59 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/users"
 )
 
-// Users lists all users of a realm.
-func (c *Client) Users(ctx context.Context, realm string) (*UserPage, error) {
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return nil, err
-	}
-	all := &UserPage{Users: []*users.User{}}
-	for after := ""; ; {
-		var page UserPage
-		if err := c.get(ctx, base+"/users?limit=1000&after="+url.QueryEscape(after), &page); err != nil {
-			return nil, err
-		}
-		all.Users = append(all.Users, page.Users...)
-		if after = page.Next; after == "" {
-			return all, nil
-		}
-	}
+// UserList are a realm's test users, by userName.
+type UserList struct {
+	Users []*users.User `json:"users"`
 }
 
-// User reads a user by id or userName, as JSON.
-func (c *Client) User(ctx context.Context, realm, name string) ([]byte, error) {
+// Users lists all users of a realm.
+func (c *Client) Users(ctx context.Context, realm string) (*UserList, error) {
 	base, err := c.realmPath(ctx, realm)
 	if err != nil {
 		return nil, err
 	}
-	content, _, err := c.call(ctx, http.MethodGet, base+"/users/"+url.PathEscape(name), "application/json", "", nil)
-	return content, err
+	all := &UserList{Users: []*users.User{}}
+	return all, c.pages(ctx, base+"/users", url.Values{}, func(content []byte) (string, error) {
+		var page struct {
+			UserList
+			Next string `json:"next"`
+		}
+		err := decodeAnswer(content, &page)
+		all.Users = append(all.Users, page.Users...)
+		return page.Next, err
+	})
+}
+
+// User reads a user by id or userName, in YAML or JSON.
+func (c *Client) User(ctx context.Context, realm, name string, inYAML bool) ([]byte, error) {
+	return c.show(ctx, realm, "/users/"+url.PathEscape(name), inYAML)
 }
 
 // PutUser creates a user or replaces one, written in JSON or YAML. An empty name is
 // taken from the record. It returns the record in force, as JSON, and whether the
 // user is new.
 func (c *Client) PutUser(ctx context.Context, realm, name string, text []byte) ([]byte, bool, error) {
-	media, parse := "application/yaml", users.ParseYAML
-	if trimmed := bytes.TrimSpace(text); len(trimmed) > 0 && trimmed[0] == '{' {
-		media, parse = "application/json", users.Parse
-	}
 	if name == "" {
-		user, _, err := parse(text)
+		user, err := users.Parse(text, syntaxOf(text))
 		if err != nil {
-			return nil, false, errors.New(explanation(err))
+			return nil, false, errors.New(oauth.AsError(err).Description)
 		}
 		if name = user.UserName; name == "" {
 			return nil, false, errors.New("the record has no userName and none was given")
 		}
 	}
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return nil, false, err
-	}
-	content, status, err := c.call(ctx, http.MethodPut, base+"/users/"+url.PathEscape(name), "application/json", media, text)
-	return content, status == http.StatusCreated, err
+	return c.put(ctx, realm, "/users/"+url.PathEscape(name), text)
 }
 
 // DeleteUser removes a user by id or userName.
 func (c *Client) DeleteUser(ctx context.Context, realm, name string) error {
-	base, err := c.realmPath(ctx, realm)
-	if err != nil {
-		return err
-	}
-	_, _, err = c.call(ctx, http.MethodDelete, base+"/users/"+url.PathEscape(name), "application/json", "", nil)
-	return err
+	return c.remove(ctx, realm, "/users/"+url.PathEscape(name))
 }

@@ -136,7 +136,7 @@ func (d *Difference) quote(part string) string {
 	if part == "" {
 		return "nothing"
 	}
-	quoted := `"` + Visible(part) + `"`
+	quoted := `"` + oauth.Visible(part) + `"`
 	if r, size := utf8.DecodeRuneInString(part); d.Unit == "character" && size == len(part) && r > '~' {
 		quoted += " (U+" + strings.ToUpper(strconv.FormatInt(int64(r), 16)) + ")"
 	}

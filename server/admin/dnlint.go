@@ -34,7 +34,7 @@ func (o *Operator) lintDN(_ context.Context, r *endpoint.Request) (*endpoint.Ans
 		if err != nil {
 			return nil, err
 		}
-		return jsonAnswer(http.StatusOK, description)
+		return endpoint.JSONDocument(http.StatusOK, description)
 	}
 	var text strings.Builder
 	if err := description.WriteText(&text); err != nil {
@@ -47,12 +47,12 @@ func (o *Operator) lintDN(_ context.Context, r *endpoint.Request) (*endpoint.Ans
 // of the two, curl makes the one and programs the other.
 func lintForm(r *endpoint.Request) (oauth.Form, error) {
 	parse := oauth.ParseForm
-	switch contentType(r) {
+	switch r.ContentType() {
 	case "application/x-www-form-urlencoded":
 	case "application/json":
 		parse = oauth.ParseJSONForm
 	default:
-		return nil, unsupportedMediaType("application/json or application/x-www-form-urlencoded")
+		return nil, oauth.UnsupportedMediaType("Content-Type must be application/json or application/x-www-form-urlencoded")
 	}
 	body, err := r.ReadBody()
 	if err != nil {

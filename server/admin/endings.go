@@ -46,7 +46,7 @@ func (e *Endings) Observe(event *oauth.Event) {
 		return
 	}
 	e.log.LogAttrs(context.Background(), slog.LevelWarn, "a client certificate ends soon",
-		slog.String("realm", event.Realm), slog.String("client_id", Visible(event.ClientID)), slog.String("certificate", event.Certificate),
+		slog.String("realm", event.Realm), slog.String("client_id", oauth.Visible(event.ClientID)), slog.String("certificate", event.Certificate),
 		slog.Int("days_left", int(event.CertificateLeft.Hours()/24)))
 }
 

@@ -19,17 +19,14 @@ import (
 var crossOrigin = http.NewCrossOriginProtection()
 
 // guard puts the checks that every route of the operator needs before it.
-func (o *Operator) guard(need access, serve endpoint.Handler) endpoint.Handler {
+func (o *Operator) guard(need Access, serve endpoint.Handler) endpoint.Handler {
 	return func(ctx context.Context, r *endpoint.Request) (*endpoint.Answer, error) {
 		if err := o.checkHost(r); err != nil {
 			return nil, err
 		}
 		if err := crossOrigin.Check(r.Request); err != nil {
 			r.Event.Fail("origin", "a request from this site, or from no web page", r.Header.Get("Origin"), "send it from the operator's own pages, or with curl")
-			return nil, oauth.Error{
-				Code: "access_denied", Status: http.StatusForbidden,
-				Description: "a web page of another origin may not change anything here",
-			}.Because("%w", err)
+			return nil, oauth.AccessDenied("a web page of another origin may not change anything here").Because("%w", err)
 		}
 		if o.needsKey(need) {
 			if err := o.checkKey(r); err != nil {
@@ -46,8 +43,8 @@ func (o *Operator) guard(need access, serve endpoint.Handler) endpoint.Handler {
 }
 
 // needsKey reports whether a route of this access asks for the operator key.
-func (o *Operator) needsKey(need access) bool {
-	return need == change || need == read && !o.Open
+func (o *Operator) needsKey(need Access) bool {
+	return need == Change || need == Read && !o.Open
 }
 
 // checkHost refuses requests that were sent to another name: a web page whose

@@ -1,10 +1,14 @@
 package admin
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/flow"
 )
 
 // filled gives the path of a route with its variables filled in.
@@ -28,16 +32,16 @@ func TestKeyMatrix(t *testing.T) {
 	for _, open := range []bool{true, false} {
 		o.Open = open
 		for _, route := range o.routes() {
-			needed := route.access == change || route.access == read && !open
+			needed := route.Access == Change || route.Access == Read && !open
 			for name, headers := range presented {
-				w := o.request(t, route.method, filled(route.path), "", headers...)
+				w := o.request(t, route.Method, filled(route.Path), "", headers...)
 				if (w.Code == http.StatusUnauthorized) != needed {
-					t.Errorf("open %v, %s %s with %s: %d", open, route.method, route.path, name, w.Code)
+					t.Errorf("open %v, %s %s with %s: %d", open, route.Method, route.Path, name, w.Code)
 				}
 			}
-			w := o.request(t, route.method, filled(route.path), "", "Authorization", "bearer "+operatorKey)
+			w := o.request(t, route.Method, filled(route.Path), "", "Authorization", "bearer "+operatorKey)
 			if w.Code == http.StatusUnauthorized {
-				t.Errorf("%s %s with the key: %d", route.method, route.path, w.Code)
+				t.Errorf("%s %s with the key: %d", route.Method, route.Path, w.Code)
 			}
 		}
 	}
@@ -47,10 +51,10 @@ func TestKeyMatrix(t *testing.T) {
 // and what asks a question that does not fit into a URL.
 func TestEveryChangeIsMarked(t *testing.T) {
 	questions := []string{"/dn/lint"}
-	for _, route := range new(Operator).routes() {
-		reads := route.method == http.MethodGet || slices.Contains(questions, route.path)
-		if reads == (route.access == change) {
-			t.Errorf("%s %s has access %d", route.method, route.path, route.access)
+	for _, route := range newOperated(t).routes() {
+		reads := route.Method == http.MethodGet || slices.Contains(questions, route.Path)
+		if reads == (route.Access == Change) {
+			t.Errorf("%s %s has access %d", route.Method, route.Path, route.Access)
 		}
 	}
 }
@@ -87,9 +91,9 @@ func TestForeignHostIsMisdirected(t *testing.T) {
 		"":                    http.StatusMisdirectedRequest,
 	} {
 		for _, route := range o.routes() {
-			w := o.request(t, route.method, filled(route.path), "", "Host", name, "Authorization", "Bearer "+operatorKey)
+			w := o.request(t, route.Method, filled(route.Path), "", "Host", name, "Authorization", "Bearer "+operatorKey)
 			if (w.Code == http.StatusMisdirectedRequest) != (status == http.StatusMisdirectedRequest) {
-				t.Errorf("Host %q, %s %s: %d", name, route.method, route.path, w.Code)
+				t.Errorf("Host %q, %s %s: %d", name, route.Method, route.Path, w.Code)
 			}
 		}
 	}
@@ -107,12 +111,12 @@ func TestCrossSiteChangesAreRefused(t *testing.T) {
 	} {
 		headers = append(headers, "Authorization", "Bearer "+operatorKey)
 		for _, route := range o.routes() {
-			w := o.request(t, route.method, filled(route.path), "", headers...)
-			if (w.Code == http.StatusForbidden) != (route.method != http.MethodGet) {
-				t.Errorf("%s, %s %s: %d", name, route.method, route.path, w.Code)
+			w := o.request(t, route.Method, filled(route.Path), "", headers...)
+			if (w.Code == http.StatusForbidden) != (route.Method != http.MethodGet) {
+				t.Errorf("%s, %s %s: %d", name, route.Method, route.Path, w.Code)
 			}
 			if w.Header().Get("Access-Control-Allow-Origin") != "" {
-				t.Errorf("%s %s allows other origins to read", route.method, route.path)
+				t.Errorf("%s %s allows other origins to read", route.Method, route.Path)
 			}
 		}
 	}
@@ -124,8 +128,57 @@ func TestOtherMethodsAreRefused(t *testing.T) {
 	o := newOperated(t)
 	for _, route := range o.routes() {
 		for _, method := range []string{http.MethodTrace, http.MethodPatch, http.MethodOptions} {
-			w := o.request(t, method, filled(route.path), "", "X-HTTP-Method-Override", route.method)
+			w := o.request(t, method, filled(route.Path), "", "X-HTTP-Method-Override", route.Method)
 			wantStatus(t, w, http.StatusMethodNotAllowed)
 		}
 	}
 }
+
+// Everything that is served here is described, with or without the key as it
+// needs it, and nothing else is.
+func TestDescriptionIsComplete(t *testing.T) {
+	o := newOperated(t)
+	document := decodeBody[struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}](t, o.request(t, http.MethodGet, "/openapi.json", "").Body)
+	routed := map[string]Access{}
+	for _, route := range append(o.routes(), o.described("")...) {
+		routed[route.Method+" "+asDescribed(route.Path)] = route.Access
+	}
+	// What the server serves beside it is described here, too.
+	beside := &endpoint.Site{}
+	for _, feature := range []endpoint.Feature{&flow.CRL{}, &flow.OCSP{}} {
+		feature.Install(beside)
+	}
+	for _, route := range beside.Routes() {
+		routed[route.Methods[0]+" "+asDescribed(route.Path)] = Public
+	}
+	for path, operations := range document.Paths {
+		for method, text := range operations {
+			if method == "parameters" {
+				continue
+			}
+			name := strings.ToUpper(method) + " " + path
+			access, ok := routed[name]
+			if !ok {
+				t.Errorf("%s is described and not routed", name)
+			}
+			delete(routed, name)
+			var operation struct {
+				Security []map[string]any `json:"security"`
+			}
+			if err := json.Unmarshal(text, &operation); err != nil || operation.Security == nil {
+				t.Errorf("%s: %v, security %v", name, err, operation.Security)
+			}
+			if (len(operation.Security) == 0) != (access == Public) || access == Change && len(operation.Security) != 1 {
+				t.Errorf("%s: access %d is described as %v", name, access, operation.Security)
+			}
+		}
+	}
+	for name := range routed {
+		t.Errorf("%s is not described", name)
+	}
+}
+
+// asDescribed is a path as a description writes it.
+func asDescribed(path string) string { return strings.ReplaceAll(path, ":.+}", "}") }

@@ -18,7 +18,7 @@ import (
 // healthz says that the process answers; it looks at nothing else, so that a
 // slow store does not get the process killed.
 func (o *Operator) healthz(context.Context, *endpoint.Request) (*endpoint.Answer, error) {
-	return jsonAnswer(http.StatusOK, map[string]string{"status": "alive"})
+	return endpoint.JSONDocument(http.StatusOK, map[string]string{"status": "alive"})
 }
 
 // readiness is the answer of readyz.
@@ -37,14 +37,14 @@ func (o *Operator) readyz(ctx context.Context, r *endpoint.Request) (*endpoint.A
 	defer cancel()
 	err := o.Ready(ctx)
 	if err == nil {
-		return jsonAnswer(http.StatusOK, readiness{Status: "ready"})
+		return endpoint.JSONDocument(http.StatusOK, readiness{Status: "ready"})
 	}
 	answer := readiness{Status: "not ready"}
 	if o.Open || o.hasKey(r) {
 		answer.Reasons = reasons(err)
 	}
 	r.Event.Error, r.Event.Reason = oauth.CodeTemporarilyUnavailable, oauth.Clip(err.Error())
-	return jsonAnswer(http.StatusServiceUnavailable, answer)
+	return endpoint.JSONDocument(http.StatusServiceUnavailable, answer)
 }
 
 // reasons lists what was joined into one error.
@@ -61,7 +61,7 @@ func reasons(err error) []string {
 }
 
 func (o *Operator) version(context.Context, *endpoint.Request) (*endpoint.Answer, error) {
-	return jsonAnswer(http.StatusOK, struct {
+	return endpoint.JSONDocument(http.StatusOK, struct {
 		Version string    `json:"version"`
 		Go      string    `json:"go"`
 		Started time.Time `json:"started"`

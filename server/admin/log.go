@@ -47,7 +47,7 @@ func (l *eventLog) observe(event *oauth.Event) {
 	record.AddAttrs(
 		slog.String("trace_id", event.ID),
 		slog.Int("status", event.Status),
-		slog.String("remote", Visible(event.Remote)),
+		slog.String("remote", oauth.Visible(event.Remote)),
 		slog.Float64("duration_ms", milliseconds(event.Duration)),
 	)
 	handler := l.handler
@@ -98,7 +98,7 @@ func attributes(event *oauth.Event) []slog.Attr {
 		{"tls", event.TLS}, {"certificate", event.Certificate},
 	} {
 		if attribute[1] != "" {
-			list = append(list, slog.String(attribute[0], Visible(attribute[1])))
+			list = append(list, slog.String(attribute[0], oauth.Visible(attribute[1])))
 		}
 	}
 	return list

@@ -21,6 +21,7 @@ import (
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
@@ -34,6 +35,7 @@ const (
 // operated is an operator's listener with one realm and a CA behind it.
 type operated struct {
 	*Operator
+	realm   *manage.Realm
 	handler http.Handler
 	ready   error
 	named   []string // who a certificate request would be
@@ -77,17 +79,39 @@ func newOperated(t *testing.T) *operated {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &operated{}
+	apis, err := registration.OpenAPIs(ctx, "default", db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	access, err := registration.OpenAccessPolicies(ctx, "default", db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists := &endpoint.Lists{Sealer: sealer}
+	o := &operated{realm: &manage.Realm{
+		Name: "default", Clients: clients, APIs: apis, AccessPolicies: access, Users: people, Keys: keys, Lists: lists,
+		Sessions: token.NewSessions("default", db, sealer, time.Now),
+		Describe: func() manage.InForce {
+			return manage.InForce{Name: "default", Discovery: json.RawMessage(discovery)}
+		},
+	}}
 	o.Operator = &Operator{
 		Version: "v1.2.3", Started: time.Now().Add(-time.Hour), Now: time.Now,
 		Realms: []Realm{{
-			Name: "default", Issuer: "https://as.example", Sandbox: true, Clients: clients, Users: people, Keys: keys,
-			Sessions:  token.NewSessions("default", db, sealer, time.Now),
+			Name: "default", Issuer: "https://as.example", Sandbox: true,
 			Discovery: func() []byte { return []byte(discovery) },
 		}},
+		Lists: lists, ManagedDescription: manage.Description(),
 		CA: ca, Named: func(mtls.Name, *certs.Subject) []string { return o.named }, Traces: endpoint.NewTraces(50, 50), Metrics: NewMetrics(prometheus.NewRegistry(), "v1.2.3"),
 		KeyHash: sha256.Sum256([]byte(operatorKey)), Hosts: []string{"localhost"}, Open: true,
 		Ready: func(context.Context) error { return o.ready },
+	}
+	for _, operation := range manage.Operations([]*manage.Realm{o.realm}) {
+		access := Read
+		if operation.Changes {
+			access = Change
+		}
+		o.Managed = append(o.Managed, Route{operation.Method, operation.Path, operation.Label, access, operation.Serve})
 	}
 	o.mount(t)
 	return o

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/endpoint"
 )
 
@@ -23,7 +24,7 @@ var pages embed.FS
 // templates escape by context (html/template). What anybody may have sent also
 // goes through show, which makes hidden characters visible.
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"show":  Visible,
+	"show":  oauth.Visible,
 	"stamp": stamp,
 	"ago":   ago,
 	"split": split,
@@ -97,7 +98,7 @@ func (o *Operator) listRealms(context.Context, *endpoint.Request) (*endpoint.Ans
 	if err != nil {
 		return nil, err
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{"realms": realms})
+	return endpoint.JSONDocument(http.StatusOK, map[string]any{"realms": realms})
 }
 
 func (o *Operator) realmViews() ([]realmView, error) {
@@ -157,12 +158,12 @@ func split(c check, side string) parts {
 		text = c.Presented
 	}
 	if c.Difference == nil {
-		return parts{Before: Visible(text)}
+		return parts{Before: oauth.Visible(text)}
 	}
 	if at = c.Difference.expected; side == "presented" {
 		at = c.Difference.presented
 	}
-	return parts{Visible(text[:at.from]), Visible(text[at.from:at.to]), Visible(text[at.to:])}
+	return parts{oauth.Visible(text[:at.from]), oauth.Visible(text[at.from:at.to]), oauth.Visible(text[at.to:])}
 }
 
 // ago is how long ago something was, as precise as people care for.

@@ -13,7 +13,7 @@ import (
 // issued puts three opaque tokens of one client and one of another on record.
 func issued(t *testing.T, o *operated) {
 	t.Helper()
-	issuer := &token.Issuer{ID: "https://as.example", Now: time.Now, Sessions: o.Realms[0].Sessions}
+	issuer := &token.Issuer{ID: "https://as.example", Now: time.Now, Sessions: o.realm.Sessions}
 	for _, client := range []string{"a", "a", "a", "b"} {
 		authorization := &token.Authorization{
 			Client: &registration.Client{ID: client}, Subject: client, Audience: oauth.Audience{"api"},
@@ -56,7 +56,10 @@ func TestSessionListIsPaged(t *testing.T) {
 	issued(t, o)
 	after, seen := "", map[string]bool{}
 	for {
-		page := decodeBody[SessionPage](t, o.request(t, http.MethodGet, "/realms/default/sessions?limit=3&after="+after, "").Body)
+		page := decodeBody[struct {
+			SessionList
+			Next string `json:"next"`
+		}](t, o.request(t, http.MethodGet, "/realms/default/sessions?limit=3&cursor="+after, "").Body)
 		for _, session := range page.Sessions {
 			seen[session.ID] = true
 		}
@@ -67,7 +70,7 @@ func TestSessionListIsPaged(t *testing.T) {
 	if len(seen) != 4 {
 		t.Errorf("%d of 4 are listed", len(seen))
 	}
-	for _, bad := range []string{"after=!", "state=asleep", "from=yesterday", "to=1", "limit=0", "sort=x", "client=a&client=b"} {
+	for _, bad := range []string{"cursor=!", "after=x", "state=asleep", "from=yesterday", "to=1", "limit=0", "sort=x", "client=a&client=b"} {
 		wantStatus(t, o.request(t, http.MethodGet, "/realms/default/sessions?"+bad, ""), http.StatusBadRequest)
 	}
 }

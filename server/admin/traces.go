@@ -80,7 +80,7 @@ func (f filter) matches(event *oauth.Event) bool {
 }
 
 func readFilter(r *endpoint.Request) (filter, error) {
-	values, err := query(r, "realm", "client", "endpoint", "error", "failures", "limit", "format")
+	values, err := r.Query("realm", "client", "endpoint", "error", "failures", "limit", "format")
 	if err != nil {
 		return filter{}, err
 	}
@@ -88,7 +88,7 @@ func readFilter(r *endpoint.Request) (filter, error) {
 		Realm: values.Get("realm"), Client: values.Get("client"),
 		Endpoint: values.Get("endpoint"), Error: values.Get("error"),
 	}
-	if f.Limit, err = limit(values); err != nil {
+	if f.Limit, err = endpoint.Limit(values.Get("limit")); err != nil {
 		return filter{}, err
 	}
 	f.Failures, err = flag(values, "failures")
@@ -118,7 +118,7 @@ func (o *Operator) listTraces(_ context.Context, r *endpoint.Request) (*endpoint
 	list := o.newest(wanted)
 	switch form {
 	case formatJSON:
-		return negotiated(jsonAnswer(http.StatusOK, map[string]any{"traces": list}))
+		return negotiated(endpoint.JSONDocument(http.StatusOK, map[string]any{"traces": list}))
 	case formatHTML:
 		return negotiated(page(http.StatusOK, "traces", tracesPage{Filter: wanted, Realms: o.Realms, Traces: list}))
 	}
@@ -151,7 +151,7 @@ func (o *Operator) showTrace(_ context.Context, r *endpoint.Request) (*endpoint.
 	whole := explain(event)
 	switch form {
 	case formatJSON:
-		return negotiated(jsonAnswer(http.StatusOK, whole))
+		return negotiated(endpoint.JSONDocument(http.StatusOK, whole))
 	case formatHTML:
 		return negotiated(page(http.StatusOK, "trace", whole))
 	}

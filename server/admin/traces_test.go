@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -184,7 +183,7 @@ func checkPage(t *testing.T, name, page string) {
 func checkVisible(t *testing.T, name, text string) {
 	t.Helper()
 	for _, r := range text {
-		if r != '\n' && (hidden(r) || r == unicode.ReplacementChar) {
+		if r != '\n' && (oauth.Hidden(r) || r == unicode.ReplacementChar) {
 			t.Errorf("%s: %U in %q", name, r, text)
 			return
 		}
@@ -298,25 +297,5 @@ func TestHandshakeEvent(t *testing.T) {
 	w := o.request(t, http.MethodGet, "/traces?failures=on", "", "Accept", "text/html")
 	if !strings.Contains(w.Body.String(), "no_shared_version") {
 		t.Error(w.Body)
-	}
-}
-
-func TestVisible(t *testing.T) {
-	for text, want := range map[string]string{
-		"plain": "plain", "Müller & Söhne, 東京": "Müller & Söhne, 東京", "a\nb": `a\u000ab`,
-		"\u202ex": `\u202ex`, "\x1b[0m": `\u001b[0m`, "\xff": `\xff`, "a\u200bb": `a\u200bb`, "\u2028": `\u2028`,
-	} {
-		if got := Visible(text); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
-	}
-	encoded, err := json.Marshal("\u202e\u009b\U000e0041é\U0001f600")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var back string
-	escaped := escapeJSON(encoded)
-	if err := json.Unmarshal(escaped, &back); err != nil || back != "\u202e\u009b\U000e0041é\U0001f600" {
-		t.Errorf("%s: %q, %v", escaped, back, err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/fapid/fapid/oauth"
 )
 
 // stamp is how times are shown to people: UTC, as in certificates and tokens.
@@ -15,7 +17,7 @@ func textOf(t trace) string {
 	var out strings.Builder
 	line := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(&out, "%-12s %s\n", name, Visible(text))
+			fmt.Fprintf(&out, "%-12s %s\n", name, oauth.Visible(text))
 		}
 	}
 	line("trace", t.ID)
@@ -70,22 +72,22 @@ func writeCheck(out *strings.Builder, c check) {
 		if shown == "" {
 			shown = c.Expected
 		}
-		fmt.Fprintf(out, "  ok    %-36s %s\n", Visible(c.Name), Visible(shown))
+		fmt.Fprintf(out, "  ok    %-36s %s\n", oauth.Visible(c.Name), oauth.Visible(shown))
 		return
 	}
-	fmt.Fprintf(out, "  FAIL  %s\n", Visible(c.Name))
+	fmt.Fprintf(out, "  FAIL  %s\n", oauth.Visible(c.Name))
 	for _, part := range []struct{ name, text string }{
 		{"expected", c.Expected}, {"presented", c.Presented},
 	} {
 		if part.text != "" {
-			fmt.Fprintf(out, "        %-11s %s\n", part.name, Visible(part.text))
+			fmt.Fprintf(out, "        %-11s %s\n", part.name, oauth.Visible(part.text))
 		}
 	}
 	if c.Difference != nil {
 		fmt.Fprintf(out, "        %-11s %s\n", "differ at", c.Difference)
 	}
 	if c.Advice != "" {
-		fmt.Fprintf(out, "        %-11s %s\n", "what to do", Visible(c.Advice))
+		fmt.Fprintf(out, "        %-11s %s\n", "what to do", oauth.Visible(c.Advice))
 	}
 }
 
@@ -114,5 +116,5 @@ func dash(text string) string {
 	if text == "" {
 		return "-"
 	}
-	return Visible(text)
+	return oauth.Visible(text)
 }

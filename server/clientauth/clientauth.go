@@ -32,6 +32,9 @@ type Authenticator struct {
 	// the authorization grants.
 	Assertions, Grants store.Claims
 	Now                func() time.Time
+	// EitherSecret takes the secret of a client in the header or in the body,
+	// whichever of the two it is registered for.
+	EitherSecret bool
 	// Verified is told of the certificate, from a CA, of every client that has
 	// authenticated, before anything can be bound to it; nil for nobody.
 	Verified func(context.Context, *mtls.Presented) error
@@ -98,7 +101,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	}
 	event.Pass("client", client.ID, claimed.clientID)
 	registered := client.AuthMethod
-	if !claimed.uses(registered) {
+	if !a.takes(claimed, registered) {
 		event.Fail("client authentication method", registered, claimed.describe(), methodAdvice[registered])
 		return Identity{}, failed("registered for %s, presented %s", registered, claimed.describe())
 	}
@@ -144,6 +147,13 @@ func (c claim) uses(method string) bool {
 	default:
 		return c.form == "" // without a certificate, the method says so itself
 	}
+}
+
+// takes reports whether what was presented is what the client registered, or as
+// good here.
+func (a *Authenticator) takes(c claim, registered string) bool {
+	secret := registered == oauth.AuthSecretBasic || registered == oauth.AuthSecretPost
+	return c.uses(registered) || a.EitherSecret && secret && (c.form == "basic" || c.form == "post")
 }
 
 func (c claim) describe() string {

@@ -42,8 +42,11 @@ type Request struct {
 	Form oauth.Form
 	// Path holds the variables of a templated path.
 	Path map[string]string
-	// Claims are those of the access token, at a route with a guard.
+	// Claims are those of the access token, at a route with a guard; nil where
+	// the client came by HTTP Basic.
 	Claims *token.Claims
+	// Held is what the caller may do here, at a route with a guard.
+	Held oauth.Scope
 
 	sender binding.Sender
 }

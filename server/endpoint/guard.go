@@ -5,7 +5,9 @@ import (
 	"strings"
 
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/binding"
+	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/resource"
 	"github.com/fapid/fapid/server/token"
 )
@@ -20,6 +22,12 @@ type Guard struct {
 	Binder      *binding.Binder
 	// RequireBound refuses tokens that are bound to nothing.
 	RequireBound bool
+	// Holds says what a client may do here whose token, or whose registration, has
+	// a scope; nil means what the scope says.
+	Holds func(client *registration.Client, scope oauth.Scope) oauth.Scope
+	// Basic also takes HTTP Basic authentication (RFC 7617) of clients that are
+	// registered for the grant type basic; nil takes none.
+	Basic *clientauth.Authenticator
 }
 
 // Admit lets a sender in who has a token with all of the scope; the checks are
@@ -33,25 +41,72 @@ func (g *Guard) Admit(ctx context.Context, sender *binding.Sender, scope oauth.S
 	return tokens.claims, nil
 }
 
-// admit lets a request in, and notes what the token says, if it has the scope of
-// the route: one token of that will do.
-func (g *Guard) admit(ctx context.Context, r *Request, scope string) (err error) {
-	if r.Claims, err = g.Admit(ctx, r.Sender(), nil); err != nil {
-		return err
+// admit checks who comes and what they may do, and notes both in the request. Of
+// the scope of the route one token will do, and nobody needs any where it is empty.
+func (g *Guard) admit(ctx context.Context, r *Request, scope string) error {
+	identify := g.byToken
+	if g.Basic != nil && isBasic(r.Header["Authorization"]) {
+		identify = g.byBasic
 	}
-	held, err := oauth.ParseScope(r.Claims.Scope)
+	client, held, err := identify(ctx, r)
 	if err != nil {
 		return err
 	}
+	if r.Held, err = oauth.ParseScope(held); err != nil {
+		return err
+	}
+	if g.Holds != nil {
+		r.Held = g.Holds(client, r.Held)
+		held = r.Held.String()
+	}
+	if scope == "" {
+		return nil
+	}
 	for enough := range strings.FieldsSeq(scope) {
-		if held.Has(enough) {
-			r.Event.Pass("scope", enough, r.Claims.Scope)
+		if r.Held.Has(enough) {
+			r.Event.Pass("scope", enough, held)
 			return nil
 		}
 	}
+	who := "access token"
+	if r.Claims == nil {
+		who = "client"
+	}
 	wanted := strings.ReplaceAll(scope, " ", " or ")
-	r.Event.Fail("scope", wanted, r.Claims.Scope, "fetch a token with scope "+wanted)
-	return oauth.InsufficientScope("the access token lacks scope %s", wanted)
+	r.Event.Fail("scope", wanted, held, "fetch a token with scope "+wanted)
+	return oauth.InsufficientScope("the %s lacks scope %s", who, wanted)
+}
+
+// byToken wants an access token, whose scope the client has then.
+func (g *Guard) byToken(ctx context.Context, r *Request) (client *registration.Client, scope string, err error) {
+	if r.Claims, err = g.Admit(ctx, r.Sender(), nil); err != nil {
+		return nil, "", err
+	}
+	return r.Claims.Client, r.Claims.Scope, nil
+}
+
+// byBasic authenticates the client itself, which then has the scope it is
+// registered for. A client whose tokens are bound cannot leave the binding out so.
+func (g *Guard) byBasic(ctx context.Context, r *Request) (client *registration.Client, scope string, err error) {
+	identity, err := g.Basic.Authenticate(ctx, &clientauth.Attempt{Authorization: r.Header["Authorization"], Certificate: r.Certificate, Event: r.Event})
+	if err != nil {
+		return nil, "", err
+	}
+	client = identity.Client
+	if !client.MayUse(registration.GrantBasic) || client.BoundTokens {
+		r.Event.Fail("grant type", registration.GrantBasic+", and tokens that are not bound", strings.Join(client.GrantTypes, ", "), "fetch a token, or add basic to the client's grant_types")
+		return nil, "", oauth.InvalidClient("the client is not registered for HTTP Basic authentication at APIs").Because("grant_types %s", client.GrantTypes)
+	}
+	return client, client.Metadata.Scope, nil
+}
+
+// isBasic reports whether a request authenticates by HTTP Basic.
+func isBasic(headers []string) bool {
+	if len(headers) != 1 {
+		return false
+	}
+	scheme, _, _ := strings.Cut(headers[0], " ")
+	return strings.EqualFold(scheme, oauth.SchemeBasic)
 }
 
 // ownTokens are those of the realm, which knows at once of everything that ends

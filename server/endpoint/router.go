@@ -42,6 +42,8 @@ type served struct {
 	routes []Route
 	// gateways are who may ask here; nil for everybody.
 	gateways *mtls.Forwarding
+	// item is what stands before the id in the path of an item.
+	item string
 }
 
 // Mount serves a site's routes. Two sites may not claim one path.
@@ -53,6 +55,9 @@ func (ro *Router) Mount(site *Site) error {
 		at := ro.exact[route.Path]
 		if at == nil {
 			at = &served{site: site, gateways: route.Gateways}
+			if route.Item {
+				at.item, _, _ = strings.Cut(route.Path, "{")
+			}
 			ro.exact[route.Path] = at
 			if strings.Contains(route.Path, "{") {
 				ro.mux.Path(route.Path).Handler(at)
@@ -232,8 +237,8 @@ func (r *Request) announceEnd(header http.Header) {
 // find looks the path up: literal paths in a map, because the token path should
 // not pay for every other route's pattern, the rest through mux. A path has one
 // spelling: whoever writes /%74oken or an escaped slash wants a proxy in front
-// to read another path than we do. The operator's listener has no proxy, and
-// client ids in its paths; a route may also say that it does not mind.
+// to read another path than we do. Only the id of an item may be escaped. The
+// operator's listener has no proxy.
 func (ro *Router) find(r *http.Request) (*served, map[string]string) {
 	escaped := r.URL.RawPath != "" && ro.Listener != Admin
 	if at := ro.exact[r.URL.Path]; at != nil && !escaped && !strings.Contains(r.URL.Path, "{") {
@@ -241,15 +246,27 @@ func (ro *Router) find(r *http.Request) (*served, map[string]string) {
 	}
 	var match mux.RouteMatch
 	if ro.mux.Match(r, &match) && match.MatchErr == nil {
-		if at, ok := match.Handler.(*served); ok && (!escaped || at.takesEscapes()) {
+		if at, ok := match.Handler.(*served); ok && (ro.Listener == Admin || at.spelled(r, escaped)) {
 			return at, match.Vars
 		}
 	}
 	return nil, nil
 }
 
-func (s *served) takesEscapes() bool {
-	return !slices.ContainsFunc(s.routes, func(route Route) bool { return !route.Escaped })
+// spelled reports whether everybody reads the path as we do: that of an item
+// begins as it is written in the route, and has no segment that would lead out of
+// it; any other has nothing escaped.
+func (s *served) spelled(r *http.Request, escaped bool) bool {
+	id, ok := strings.CutPrefix(r.URL.Path, s.item)
+	if s.item == "" || !ok || !strings.HasPrefix(r.URL.EscapedPath(), s.item) {
+		return !escaped
+	}
+	for segment := range strings.SplitSeq(id, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *served) methods() string {

@@ -53,15 +53,18 @@ type Route struct {
 	Name  string
 	Path  string
 	Label string
+	// Item marks a path that ends in a variable for the id of a thing, or a thing
+	// itself, which may hold any character, escaped or not.
+	Item bool
 	// Methods it answers; HEAD comes with GET.
 	Methods []string
 	// Aliased puts the endpoint into mtls_endpoint_aliases (RFC 8705 section 5).
 	Aliased bool
 	// Form has the body read as parameters before Serve is called.
 	Form bool
-	// Guard protects the route: Serve is called with a token that has Scope, or one
-	// of several with spaces between, and refusals carry the challenges of RFC 6750
-	// section 3 and RFC 9449 section 7.1.
+	// Guard protects the route: Serve is called for who has Scope, or one of several
+	// with spaces between, or for everybody it knows where that is empty; refusals
+	// carry the challenges of RFC 6750 section 3 and RFC 9449 section 7.1.
 	Guard *Guard
 	Scope string
 	// Late leaves it to Serve to ask the guard, once it knows for what.
@@ -72,9 +75,6 @@ type Route struct {
 	// Bearer marks a route that checks a Bearer token of another kind by itself;
 	// its refusals carry a challenge, too.
 	Bearer bool
-	// Escaped takes a path with escapes that it need not have, too, for a part of it
-	// that the client may write in several ways.
-	Escaped bool
 	// Open marks public documents: they may be cached and read across origins.
 	Open bool
 	// Refusal gives the body of a refusal where it is not that of RFC 6749 section

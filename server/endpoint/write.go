@@ -87,8 +87,11 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 	switch {
 	case route.Bearer || route.Guard != nil:
 		challenge := resource.Challenge{Realm: r.issuer(), URI: problem.URI}
-		if route.Guard != nil && r.Sender().Bases[0] != "" {
-			challenge.Algs = route.Guard.Binder.Algs
+		if route.Guard != nil {
+			challenge.Basic = route.Guard.Basic != nil
+			if r.Sender().Bases[0] != "" {
+				challenge.Algs = route.Guard.Binder.Algs
+			}
 		}
 		header["Www-Authenticate"] = challenge.Headers(r.Header["Authorization"], refusal)
 	case refusal.Code == oauth.CodeInvalidClient && r.Header.Get("Authorization") != "":

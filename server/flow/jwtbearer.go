@@ -16,9 +16,9 @@ type JWTBearer struct {
 	Clients *Clients
 	// Subject is who a client is that acts for itself.
 	Subject Subject
-	// User reports whether the realm has a user of that name; any other subject is
-	// the client that has signed.
-	User func(name string) bool
+	// User gives the id of a user by name, if the realm has one who may be acted for;
+	// any other subject is the client that has signed.
+	User func(name string) (id string, ok bool)
 }
 
 // Type is the grant_type.
@@ -36,7 +36,7 @@ func (g JWTBearer) Redeem(ctx context.Context, r *Redemption) (token.Authorizati
 	if err != nil {
 		return none, err
 	}
-	subject, err := g.subject(granted, r)
+	subject, user, err := g.subject(granted, r)
 	if err != nil {
 		return none, err
 	}
@@ -61,25 +61,27 @@ func (g JWTBearer) Redeem(ctx context.Context, r *Redemption) (token.Authorizati
 			return g.Clients.Authenticator.Spend(ctx, granted, r.Event)
 		},
 	}
-	if granted.Client.ID != client.ID {
-		authorization.Origins = []token.Origin{{ClientID: granted.Client.ID}}
+	if granted.Client.ID != client.ID || user != "" {
+		authorization.Origins = []token.Origin{{ClientID: granted.Client.ID, User: user}}
 	}
 	return authorization, nil
 }
 
-// subject is the sub of the token: the client that has signed, or a user.
-func (g JWTBearer) subject(granted *clientauth.Grant, r *Redemption) (string, error) {
+// subject is the sub of the token: the client that has signed, or a user, whose id
+// is given, too.
+func (g JWTBearer) subject(granted *clientauth.Grant, r *Redemption) (sub, user string, err error) {
 	const check, expected = "assertion sub", "the client that has signed, or a user of the realm"
 	if granted.Subject == granted.Client.ID {
 		r.Event.Pass(check, expected, granted.Subject)
-		return g.Subject.of(granted.Client.ID), nil
+		return g.Subject.of(granted.Client.ID), "", nil
 	}
-	if !g.User(granted.Subject) {
+	user, ok := g.User(granted.Subject)
+	if !ok {
 		r.Event.Fail(check, expected, granted.Subject, "set sub to the name of a user, or to the client_id that is in iss")
-		return "", badAssertion("no user has the name in sub")
+		return "", "", badAssertion("no user has the name in sub")
 	}
 	r.Event.Pass(check, expected, granted.Subject)
-	return granted.Subject, nil
+	return granted.Subject, user, nil
 }
 
 // scopeOf is what the client that has signed can give: what it says, or all that

@@ -32,16 +32,13 @@ const (
 func (o *OCSP) Install(site *endpoint.Site) {
 	site.Open(endpoint.Route{Path: ocspPath, Label: "ocsp", Methods: []string{http.MethodPost}, Serve: o.post})
 	// Base64 has slashes, pluses and equal signs, which some clients escape.
-	site.Open(endpoint.Route{Path: ocspRequests, Label: "ocsp", Methods: []string{http.MethodGet}, Escaped: true, Open: true, Serve: o.get})
+	site.Open(endpoint.Route{Path: ocspRequests, Label: "ocsp", Methods: []string{http.MethodGet}, Item: true, Open: true, Serve: o.get})
 }
 
 func (o *OCSP) post(ctx context.Context, r *endpoint.Request) (*endpoint.Answer, error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != ocspRequestType {
-		return nil, oauth.Error{
-			Code: oauth.CodeUnsupportedMediaType, Status: http.StatusUnsupportedMediaType,
-			Description: "Content-Type must be " + ocspRequestType,
-		}
+		return nil, oauth.UnsupportedMediaType("Content-Type must be %s", ocspRequestType)
 	}
 	body, err := r.ReadBody()
 	if err != nil {

@@ -51,7 +51,7 @@ func (f *Register) Install(site *endpoint.Site) {
 			serve  endpoint.Handler
 		}{{http.MethodGet, f.managed(f.read)}, {http.MethodPut, f.managed(f.change)}, {http.MethodDelete, f.managed(f.remove)}} {
 			site.Open(endpoint.Route{
-				Path: path + "/{client_id}", Label: "client_configuration", Methods: []string{route.method}, Bearer: true, Escaped: true, Serve: route.serve,
+				Path: path + "/{client_id:.+}", Item: true, Label: "client_configuration", Methods: []string{route.method}, Bearer: true, Serve: route.serve,
 			})
 		}
 	}

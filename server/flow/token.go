@@ -113,7 +113,7 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	if err != nil {
 		return nil, err
 	}
-	if authorization.Scope, err = target.narrow(authorization.Scope, r.Event); err != nil {
+	if authorization.Scope, err = target.narrow(authorization.Scope, scope, r.Event); err != nil {
 		return nil, err
 	}
 	if err := t.bind(ctx, r, identity.Client, &authorization); err != nil {

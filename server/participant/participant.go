@@ -65,7 +65,7 @@ func Load(dir string) (*Participant, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no client in %s: %w", dir, err)
 	}
-	metadata, err := registration.ParseMetadata(text)
+	metadata, err := registration.ParseMetadata(text, registration.JSON)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, FileMetadata), err)
 	}

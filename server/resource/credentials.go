@@ -65,26 +65,32 @@ type Challenge struct {
 	Realm string
 	// Algs are the algorithms of DPoP proofs that are taken; none for no DPoP.
 	Algs []string
+	// Basic says that HTTP Basic authentication is taken, too.
+	Basic bool
 	// URI is where the refusal is explained; empty for nowhere.
 	URI string
 }
 
 // Headers are the WWW-Authenticate headers of a refusal. A caller who used DPoP
 // is told what was wrong in that scheme and no other (RFC 9449 section 7.1);
-// everybody else in Bearer (RFC 6750 section 3), and that DPoP is taken, too.
+// everybody else in Bearer (RFC 6750 section 3), and what else is taken.
 func (c *Challenge) Headers(authorization []string, refusal oauth.Error) []string {
 	realm := ` realm="` + c.Realm + `"`
 	problem := problemOf(refusal, c.URI)
-	if len(c.Algs) == 0 {
-		return []string{oauth.SchemeBearer + realm + problem}
-	}
-	dpop := oauth.SchemeDPoP + realm + `, algs="` + strings.Join(c.Algs, " ") + `"`
-	if len(authorization) > 0 {
-		if scheme, _ := tokenOf(authorization[0]); scheme == oauth.SchemeDPoP {
-			return []string{dpop + problem}
+	headers := []string{oauth.SchemeBearer + realm + problem}
+	if len(c.Algs) > 0 {
+		dpop := oauth.SchemeDPoP + realm + `, algs="` + strings.Join(c.Algs, " ") + `"`
+		if len(authorization) > 0 {
+			if scheme, _ := tokenOf(authorization[0]); scheme == oauth.SchemeDPoP {
+				return []string{dpop + problem}
+			}
 		}
+		headers = append(headers, dpop)
 	}
-	return []string{oauth.SchemeBearer + realm + problem, dpop}
+	if c.Basic {
+		headers = append(headers, oauth.SchemeBasic+realm)
+	}
+	return headers
 }
 
 // problemOf is the error in a challenge: none when the request carried no token

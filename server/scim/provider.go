@@ -11,18 +11,18 @@ import (
 
 // Provider is the SCIM service provider of one realm.
 type Provider struct {
+	// Guard is that of the realm's management API, of which this is another form.
 	Guard *endpoint.Guard
 	Users *users.Users
 }
 
-// The scopes of a token for each operation, any of which will do: fapid's own, and
-// those by which Asgardeo's clients ask for the same.
+// The scopes of a token for each operation, any of which will do.
 const (
-	mayList   = "fapid:users.read internal_user_mgt_list"
-	mayView   = "fapid:users.read internal_user_mgt_view"
-	mayCreate = "fapid:users.write internal_user_mgt_create"
-	mayUpdate = "fapid:users.write internal_user_mgt_update"
-	mayDelete = "fapid:users.write internal_user_mgt_delete"
+	mayList   = users.ScopeRead + " " + users.ScopeList
+	mayView   = users.ScopeRead + " " + users.ScopeView
+	mayCreate = users.ScopeWrite + " " + users.ScopeCreate
+	mayUpdate = users.ScopeWrite + " " + users.ScopeUpdate
+	mayDelete = users.ScopeWrite + " " + users.ScopeDelete
 )
 
 // Install opens the endpoints of RFC 7644 section 3.2. What describes the provider

@@ -20,50 +20,45 @@ const (
 	codeNoTarget      = "no_target"
 	codeMutability    = "mutability"
 	codeTooMany       = "too_many"
-	codePrecondition  = "precondition_failed"
 )
 
 // kinds are the words of SCIM for a refusal (scimType, RFC 7644 section 3.12), and
 // what the trace says of it.
 var kinds = map[string]struct{ scimType, check, expected string }{
-	oauth.CodeInvalidRequest: {"invalidSyntax", "request body", "a body that can be read"},
-	users.CodeInvalidSyntax:  {"invalidSyntax", "request", "what RFC 7644 section 3 has for this request"},
-	users.CodeInvalidValue:   {"invalidValue", "attribute value", "a value that the schema of the attribute allows (RFC 7643 section 4.1)"},
-	users.CodeUniqueness:     {"uniqueness", "uniqueness", "a value that no other user of the realm has"},
-	codeInvalidFilter:        {"invalidFilter", "filter", "a filter by RFC 7644 section 3.4.2.2"},
-	codeInvalidPath:          {"invalidPath", "path", "a path by RFC 7644 section 3.5.2"},
-	codeNoTarget:             {"noTarget", "path", "a path that leads to something"},
-	codeMutability:           {"mutability", "mutability", "an attribute that a client may change so"},
-	codeTooMany:              {"tooMany", "number of results", "a filter that selects fewer users"},
-	codePrecondition:         {"", "entity tag", "the version of the user as it is now (RFC 7644 section 3.14)"},
+	oauth.CodeInvalidRequest:     {"invalidSyntax", "request body", "a body that can be read"},
+	users.CodeInvalidSyntax:      {"invalidSyntax", "request", "what RFC 7644 section 3 has for this request"},
+	users.CodeInvalidValue:       {"invalidValue", "attribute value", "a value that the schema of the attribute allows (RFC 7643 section 4.1)"},
+	users.CodeUniqueness:         {"uniqueness", "uniqueness", "a value that no other user of the realm has"},
+	codeInvalidFilter:            {"invalidFilter", "filter", "a filter by RFC 7644 section 3.4.2.2"},
+	codeInvalidPath:              {"invalidPath", "path", "a path by RFC 7644 section 3.5.2"},
+	codeNoTarget:                 {"noTarget", "path", "a path that leads to something"},
+	codeMutability:               {"mutability", "mutability", "an attribute that a client may change so"},
+	codeTooMany:                  {"tooMany", "number of results", "a filter that selects fewer users"},
+	oauth.CodePreconditionFailed: {"", "entity tag", "the version of the user as it is now (RFC 7644 section 3.14)"},
 }
 
 func invalidFilter(format string, args ...any) oauth.Error {
-	return refuse(http.StatusBadRequest, codeInvalidFilter, format, args)
+	return refuse(codeInvalidFilter, format, args)
 }
 
 func invalidPath(format string, args ...any) oauth.Error {
-	return refuse(http.StatusBadRequest, codeInvalidPath, format, args)
+	return refuse(codeInvalidPath, format, args)
 }
 
 func noTarget(format string, args ...any) oauth.Error {
-	return refuse(http.StatusBadRequest, codeNoTarget, format, args)
+	return refuse(codeNoTarget, format, args)
 }
 
 func mutability(format string, args ...any) oauth.Error {
-	return refuse(http.StatusBadRequest, codeMutability, format, args)
+	return refuse(codeMutability, format, args)
 }
 
 func tooMany(format string, args ...any) oauth.Error {
-	return refuse(http.StatusBadRequest, codeTooMany, format, args)
+	return refuse(codeTooMany, format, args)
 }
 
-func preconditionFailed(format string, args ...any) oauth.Error {
-	return refuse(http.StatusPreconditionFailed, codePrecondition, format, args)
-}
-
-func refuse(status int, code, format string, args []any) oauth.Error {
-	return oauth.Error{Code: code, Status: status, Description: oauth.Printable(fmt.Sprintf(format, args...))}
+func refuse(code, format string, args []any) oauth.Error {
+	return oauth.Error{Code: code, Status: http.StatusBadRequest, Description: oauth.Printable(fmt.Sprintf(format, args...))}
 }
 
 // problem is SCIM's body of a refusal (RFC 7644 section 3.12).

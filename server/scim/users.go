@@ -162,10 +162,10 @@ func (p *Provider) delete(ctx context.Context, r *endpoint.Request) (*endpoint.A
 // (RFC 7644 section 3.14, RFC 9110 section 13.1).
 func checkVersion(r *endpoint.Request, user *users.User) error {
 	if tags := r.Header["If-Match"]; tags != nil && !names(tags, user.Meta.Version) {
-		return preconditionFailed("the user has changed: its version is %s", user.Meta.Version)
+		return oauth.PreconditionFailed("the user has changed: its version is %s", user.Meta.Version)
 	}
 	if tags := r.Header["If-None-Match"]; tags != nil && names(tags, user.Meta.Version) {
-		return preconditionFailed("the user is there, in version %s", user.Meta.Version)
+		return oauth.PreconditionFailed("the user is there, in version %s", user.Meta.Version)
 	}
 	return nil
 }
@@ -209,10 +209,7 @@ func selectionOf(r *endpoint.Request) (*selection, error) {
 func readBody(r *endpoint.Request) (string, error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != mediaType && media != "application/json" {
-		return "", oauth.Error{
-			Code: oauth.CodeUnsupportedMediaType, Status: http.StatusUnsupportedMediaType,
-			Description: "Content-Type must be " + mediaType + " or application/json",
-		}
+		return "", oauth.UnsupportedMediaType("Content-Type must be %s or application/json", mediaType)
 	}
 	return r.ReadBody()
 }

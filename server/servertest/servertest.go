@@ -474,15 +474,26 @@ func with(form url.Values, more []string) url.Values {
 // bound so, a DPoP proof.
 func (tpp *TPP) Bank(token string) Answer {
 	tpp.S.T.Helper()
-	address, header := tpp.S.MTLS+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}
+	return tpp.Call(token, http.MethodGet, tpp.S.MTLS+"/bank/accounts", nil, "")
+}
+
+// Call calls a protected API with a token, the TPP's certificate and, if its tokens
+// are bound so, a DPoP proof.
+func (tpp *TPP) Call(token, method, address string, header http.Header, body string) Answer {
+	tpp.S.T.Helper()
+	sent := http.Header{"Authorization": {"Bearer " + token}}
 	if tpp.Metadata.DPoPBoundTokens {
-		proof, err := tpp.Proof(http.MethodGet, address, participant.Proof{Token: token, Time: tpp.S.Clock.Now()})
+		path, _, _ := strings.Cut(address, "?")
+		proof, err := tpp.Proof(method, path, participant.Proof{Token: token, Time: tpp.S.Clock.Now()})
 		if err != nil {
 			tpp.S.T.Fatal(err)
 		}
-		header = http.Header{"Authorization": {"DPoP " + token}, "Dpop": {proof}}
+		sent = http.Header{"Authorization": {"DPoP " + token}, "Dpop": {proof}}
 	}
-	return tpp.S.Do(tpp.HTTP, http.MethodGet, address, header, "")
+	for name, values := range header {
+		sent[name] = values
+	}
+	return tpp.S.Do(tpp.HTTP, method, address, sent, body)
 }
 
 // Do sends one request.

@@ -2,7 +2,6 @@ package token
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,18 +24,12 @@ type Filter struct {
 // many gets a short page and the cursor to go on from, not a long wait.
 const maxLooked = 1500
 
-// ErrCursor says that a cursor was not made by [Sessions.List].
-var ErrCursor = errors.New("not a cursor of this list")
-
 // List returns up to limit sessions that have not expired, by client and from
-// the newest on, and the cursor after them; that is empty on the last page. A
-// page may be shorter than limit, even empty, while there are more.
+// the newest on, and the place to go on after; that is empty on the last page. A
+// page may be shorter than limit, even empty, while there are more. The place is
+// of a list with the same filter.
 func (s *Sessions) List(ctx context.Context, wanted Filter, after string, limit int) (page []Session, next string, err error) {
-	last, err := base64.RawURLEncoding.DecodeString(after)
-	if err != nil || len(last) > 0 && !strings.Contains(string(last), separator) {
-		return nil, "", ErrCursor
-	}
-	prefix, from := "", string(last)
+	prefix, from := "", after
 	if wanted.Client != "" {
 		prefix = wanted.Client + separator
 		if !wanted.To.IsZero() {
@@ -55,7 +48,7 @@ func (s *Sessions) List(ctx context.Context, wanted Filter, after string, limit 
 				return false, nil
 			}
 			if looked == maxLooked || len(page) == limit {
-				next = base64.RawURLEncoding.EncodeToString([]byte(at))
+				next = at
 				return false, nil
 			}
 			looked, at = looked+1, key

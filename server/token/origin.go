@@ -18,6 +18,9 @@ type Origin struct {
 	Session string `json:"jti,omitempty"`
 	// ClientID is the client that the token was issued to, or that has signed.
 	ClientID string `json:"client_id"`
+	// User is the id of the user that an assertion is about, who may get another
+	// name; empty for none.
+	User string `json:"user,omitempty"`
 	// Certificate is the x5t#S256 of the certificate the token was bound to.
 	Certificate string `json:"x5t#S256,omitempty"`
 }
@@ -67,6 +70,10 @@ func (i *Issuer) verifyOrigins(ctx context.Context, claims *Claims, event *oauth
 		}
 		if err := i.standing(client, "exchanged token's origin", event); err != nil {
 			return err
+		}
+		if origin.User != "" && !i.User(origin.User) {
+			event.Fail("exchanged token's origin", "user "+origin.User+" is active", "not active, or deleted", "begin again with an assertion about another user")
+			return refused(errors.New("the user it is about is not active any more"))
 		}
 		if i.CertificateRevoked(origin.Certificate) {
 			event.Fail("exchanged token's origin", what+", with a certificate that is not revoked", origin.Certificate, "begin again with a token that is bound to another certificate")

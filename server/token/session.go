@@ -29,6 +29,8 @@ type Ending struct {
 const (
 	EndedByClient   = "client"   // RFC 7009
 	EndedByOperator = "operator" // on the operator's listener
+	EndedByManager  = "manager"  // a client, by the realm's management API
+	EndedByHolder   = "holder"   // whoever has the token
 	EndedByReuse    = "reuse"    // of a refresh token that was exchanged before (RFC 9700 section 4.14.2)
 	EndedByOrigin   = "origin"   // the session of a token that this one's was exchanged for has ended
 )
@@ -72,6 +74,15 @@ func (s *Session) State() SessionState {
 	}
 	return Live
 }
+
+// SessionView is a session as it is shown: never with a token in it.
+type SessionView struct {
+	Session
+	State SessionState `json:"state"`
+}
+
+// View shows the session.
+func (s *Session) View() SessionView { return SessionView{*s, s.State()} }
 
 // recorded is a session at rest.
 type recorded struct {

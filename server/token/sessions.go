@@ -129,7 +129,12 @@ func (s *Sessions) end(ctx context.Context, client, id, by string, until time.Ti
 // Revoke ends the session of a token (RFC 7009 section 2.1): the token, the
 // refresh token it came with and what was fetched by that.
 func (i *Issuer) Revoke(ctx context.Context, claims *Claims) error {
-	return i.Sessions.end(ctx, claims.ClientID, sessionOf(claims.ID), EndedByClient, time.Unix(claims.Expires, 0))
+	return i.Sessions.EndOf(ctx, claims, EndedByClient)
+}
+
+// EndOf ends the session of a token, recorded or not.
+func (s *Sessions) EndOf(ctx context.Context, claims *Claims, by string) error {
+	return s.end(ctx, claims.ClientID, sessionOf(claims.ID), by, time.Unix(claims.Expires, 0))
 }
 
 // record keeps what is issued, where it is to be kept: it is on disk before

@@ -78,7 +78,7 @@ type Claims struct {
 	// exchanged and act (RFC 8693 sections 4.1 and 4.4).
 	Act    *oauth.Actor `json:"act,omitempty"`
 	MayAct *oauth.Party `json:"may_act,omitempty"`
-	// Origins are what the token was made of; nil for one that was not exchanged.
+	// Origins are what the token was made of; nil for one that a client got for itself.
 	Origins []Origin `json:"origins,omitempty"`
 
 	// Client is the client of ClientID as it is registered now; set by
@@ -101,6 +101,8 @@ type Issuer struct {
 	// Standing says why a client may use no token now, nil for one that may; nil is
 	// for a realm where all may.
 	Standing func(*registration.Client) *registration.Suspended
+	// User reports whether a user, by id, may still be acted for.
+	User func(id string) bool
 	// CertificateRevoked reports whether the certificate with this x5t#S256 has
 	// been revoked; what is bound to it is dead with it.
 	CertificateRevoked func(thumbprint string) bool

@@ -1,6 +1,7 @@
 package users
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4/json"
 
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 )
 
@@ -20,44 +22,76 @@ const (
 	// SCIM ignores what is no attribute (RFC 7644 section 3.3), and so the
 	// private ones.
 	SCIM Door = iota
-	// Operator takes the private attributes, and refuses what is none.
-	Operator
+	// Management takes the private attributes, and refuses what is none.
+	Management
 )
 
 // maxRecord is the most a record may have, in bytes of JSON.
 const maxRecord = 64 << 10
 
-// Parse reads the operator's JSON: attribute names in any case, but each once, of
-// the right type, and none that is unknown. What the server gives (id, meta) is
-// returned in given and not set.
-func Parse(data []byte) (user User, given string, err error) {
-	object, err := Object(data)
-	if err != nil {
-		return user, "", err
-	}
-	return fromObject(object)
-}
-
-// ParseYAML is [Parse] for YAML: plain values, one document.
-func ParseYAML(data []byte) (user User, given string, err error) {
-	text, _, err := registration.JSONFromYAML(data)
-	if err != nil {
-		return user, "", InvalidSyntax("%s", err.Error())
-	}
-	return Parse(text)
-}
-
-func fromObject(object map[string]any) (user User, given string, err error) {
-	if _, err := Take(object, "schemas"); err != nil {
-		return user, "", err
-	}
-	for name, value := range object {
-		if strings.EqualFold(name, "id") {
-			given, _ = value.(string)
+// Parse reads a record as those who manage a realm write it: attribute names in any case, but
+// each once, of the right type, and none that is unknown. Of what the server gives,
+// the id is returned, as the one that is meant. A refusal begins with line and
+// column where there is more than one line to look at.
+func Parse(data []byte, in registration.Syntax) (User, error) {
+	text, positions, broken := data, map[string]string(nil), ""
+	var err error
+	if in == registration.YAML {
+		if text, positions, err = registration.JSONFromYAML("record", data); err != nil {
+			return User{}, InvalidSyntax("%s", err.Error())
 		}
 	}
-	user, err = Read(object, Operator)
-	return user, given, err
+	user, err := parse(text)
+	if err == nil {
+		return user, nil
+	}
+	if in == registration.JSON {
+		positions, broken = registration.LocateJSON(data)
+	}
+	refusal := oauth.AsError(err)
+	if at := positionOf(err, positions, broken); at != "" {
+		refusal.Description = at + ": " + refusal.Description
+	}
+	return User{}, refusal
+}
+
+// positionOf is where the attribute of a fault is, which may be written in any
+// case; or where there is no strict JSON any more.
+func positionOf(err error, positions map[string]string, broken string) string {
+	wrong, ok := errors.AsType[*fault](err)
+	if !ok {
+		return broken
+	}
+	if position, ok := positions[wrong.path]; ok {
+		return position
+	}
+	for path, position := range positions {
+		if strings.EqualFold(path, wrong.path) {
+			return position
+		}
+	}
+	return ""
+}
+
+func parse(text []byte) (User, error) {
+	object, err := Object(text)
+	if err != nil {
+		return User{}, err
+	}
+	if _, err := Take(object, "schemas"); err != nil {
+		return User{}, err
+	}
+	id, err := Take(object, "id")
+	if err != nil {
+		return User{}, err
+	}
+	given, ok := id.(string)
+	if !ok && id != nil {
+		return User{}, invalid("id", "must be a string, not %s", kindOf(id))
+	}
+	user, err := Read(object, Management)
+	user.ID = given
+	return user, err
 }
 
 // Read makes a user of a decoded record. One that does not say otherwise is active.
@@ -95,7 +129,7 @@ func Take(object map[string]any, member string) (value any, err error) {
 			continue
 		}
 		if found != "" {
-			return nil, twice(found, name)
+			return nil, twice("", found, name)
 		}
 		found, value = name, object[name]
 	}
@@ -105,8 +139,8 @@ func Take(object map[string]any, member string) (value any, err error) {
 	return value, nil
 }
 
-func twice(one, other string) error {
-	return InvalidSyntax("%s and %s are one attribute, whose name has no case", quote(one), quote(other))
+func twice(path, one, other string) error {
+	return &fault{join(path, other), InvalidSyntax("%s and %s are one attribute, whose name has no case", quote(one), quote(other))}
 }
 
 // Set gives an attribute the value of a decoded JSON value; null clears it.
@@ -130,10 +164,10 @@ func (a *Attribute) set(into reflect.Value, value any, door Door, path string) e
 	}
 	list, ok := value.([]any)
 	if !ok {
-		return InvalidValue(path, "must be an array, not %s", kindOf(value))
+		return invalid(path, "must be an array, not %s", kindOf(value))
 	}
 	if len(list) > maxValues {
-		return InvalidValue(path, "has %d values, more than %d", len(list), maxValues)
+		return invalid(path, "has %d values, more than %d", len(list), maxValues)
 	}
 	values := reflect.MakeSlice(into.Type(), len(list), len(list))
 	for i, one := range list {
@@ -150,22 +184,22 @@ func (a *Attribute) setOne(into reflect.Value, value any, door Door, path string
 	case Boolean:
 		yes, ok := value.(bool)
 		if !ok {
-			return InvalidValue(path, "must be true or false without quotes, not %s", kindOf(value))
+			return invalid(path, "must be true or false without quotes, not %s", kindOf(value))
 		}
 		into.Set(reflect.ValueOf(FlagOf(yes)))
 	case Complex:
 		object, ok := value.(map[string]any)
 		if !ok {
-			return InvalidValue(path, "must be an object, not %s", kindOf(value))
+			return invalid(path, "must be an object, not %s", kindOf(value))
 		}
 		into.SetZero()
 		return a.merge(into, object, door, path)
 	case DateTime:
-		return InvalidValue(path, "is set by the server")
+		return invalid(path, "is set by the server")
 	default:
 		text, ok := value.(string)
 		if !ok {
-			return InvalidValue(path, "must be a string, not %s", kindOf(value))
+			return invalid(path, "must be a string, not %s", kindOf(value))
 		}
 		into.SetString(text)
 	}
@@ -176,14 +210,14 @@ func (a *Attribute) merge(into reflect.Value, object map[string]any, door Door, 
 	seen := make(map[*Attribute]string, len(object))
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		sub := a.Find(name)
-		if sub == nil || sub.Private && door != Operator {
-			if door == Operator {
+		if sub == nil || sub.Private && door != Management {
+			if door == Management {
 				return a.unknown(name, path)
 			}
 			continue
 		}
 		if other, already := seen[sub]; already {
-			return twice(other, name)
+			return twice(path, other, name)
 		}
 		seen[sub] = name
 		if sub.ReadOnly {
@@ -201,7 +235,8 @@ func (a *Attribute) unknown(name, path string) error {
 	if near != "" {
 		near = fmt.Sprintf("; did you mean %q?", near)
 	}
-	return InvalidValue(quote(join(path, name)), "is no attribute of a user%s", near)
+	path = join(path, name)
+	return &fault{path, InvalidValue(quote(path), "is no attribute of a user%s", near)}
 }
 
 func join(path, name string) string {

@@ -7,21 +7,22 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 )
 
 func TestParse(t *testing.T) {
-	user, given, err := Parse([]byte(`{
-		"schemas": ["` + CoreSchema + `"], "id": "x", "UserName": "alice", "PASSWORD": "secret", "name": {"familyname": "Example"},
+	user, err := Parse([]byte(`{
+		"schemas": ["`+CoreSchema+`"], "id": "x", "UserName": "alice", "PASSWORD": "secret", "name": {"familyname": "Example"},
 		"emails": [{"Value": "a@example.com", "primary": true}, {"value": "b@example.com", "primary": false}],
-		"` + strings.ToUpper(EnterpriseSchema) + `": {"department": "d", "manager": {"$REF": "../Users/1"}},
+		"`+strings.ToUpper(EnterpriseSchema)+`": {"department": "d", "manager": {"$REF": "../Users/1"}},
 		"accounts": [{"account_id": "1", "balance": "1.00", "transactions": [{"transaction_id": "t", "credit": true}]}],
-		"nickName": null, "photos": [], "meta": {"version": "mine"}}`))
+		"nickName": null, "photos": [], "meta": {"version": "mine"}}`), registration.JSON)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if given != "x" || user.ID != "" || user.Meta.Version != "" {
-		t.Errorf("what the server gives: %q, %q, %+v", given, user.ID, user.Meta)
+	if user.ID != "x" || user.Meta.Version != "" {
+		t.Errorf("what the server gives: %q, %+v", user.ID, user.Meta)
 	}
 	if user.UserName != "alice" || string(user.Password) != "secret" || user.Name.FamilyName != "Example" || user.Active != Yes ||
 		user.Enterprise.Manager.Ref != "../Users/1" || user.Accounts[0].Transactions[0].Credit != Yes ||
@@ -32,7 +33,7 @@ func TestParse(t *testing.T) {
 	if err != nil || strings.Contains(string(text), `"secret"`) {
 		t.Errorf("%s, %v", text, err)
 	}
-	same, _, err := ParseYAML([]byte("userName: alice\nactive: false\nemails: [{value: a@example.com}]\n"))
+	same, err := Parse([]byte("userName: alice\nactive: false\nemails: [{value: a@example.com}]\n"), registration.YAML)
 	if err != nil || same.UserName != "alice" || same.Active != No || len(same.Emails) != 1 {
 		t.Errorf("%+v, %v", same, err)
 	}
@@ -51,6 +52,7 @@ func TestParseRefuses(t *testing.T) {
 		`{"userName":"a","schemas":[],"Schemas":[]}`:                       "one attribute",
 		`{"userName":"a","emails":[{"value":"x","value":"y"}]}`:            "duplicate",
 		`{"userName":"a","":1}`:                                            "is no attribute",
+		`{"userName":"a","id":1}`:                                          "id must be a string, not a number",
 		`{"userName":1}`:                                                   "userName must be a string, not a number",
 		`{"userName":"a","active":"true"}`:                                 "active must be true or false without quotes",
 		`{"userName":"a","emails":{"value":"x"}}`:                          "emails must be an array, not an object",
@@ -61,14 +63,64 @@ func TestParseRefuses(t *testing.T) {
 		"{\"userName\":\"\xff\"}":                                          "UTF-8",
 		`{"userName":"a","emails":[` + strings.Repeat(`{},`, 100) + `{}]}`: "101 values",
 	} {
-		_, _, err := Parse([]byte(body))
+		_, err := Parse([]byte(body), registration.JSON)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60s: %v, want %s", body, err, want)
 		}
 	}
 	for _, body := range []string{"a: &x 1\nb: *x", "- 1", "", "userName: a\nuserName: b", "userName: [", strings.Repeat("x", 1<<17)} {
-		_, _, err := ParseYAML([]byte(body))
+		_, err := Parse([]byte(body), registration.YAML)
 		wantCode(t, err, CodeInvalidSyntax)
+	}
+}
+
+// FuzzParse: what is read and shown is read as the same again.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("userName: a\nEmails:\n- {value: x, primary: true}\naccounts: [{account_id: \"1\", transactions: [{credit: false}]}]\n"))
+	f.Add([]byte(`{"id":"x","userName":"a","name":{"givenName":"b"},"meta":{"version":"W/\"1\""},"photos":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, syntax := range []registration.Syntax{registration.JSON, registration.YAML} {
+			user, err := Parse(text, syntax)
+			if err != nil {
+				continue
+			}
+			shown, err := json.Marshal(user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := Parse(shown, registration.JSON)
+			if err != nil {
+				t.Fatalf("%q is shown as %s, which is refused: %v", text, shown, err)
+			}
+			if same, err := json.Marshal(again); err != nil || string(same) != string(shown) {
+				t.Fatalf("%q is shown as %s and then as %s (%v)", text, shown, same, err)
+			}
+		}
+	})
+}
+
+// What is wrong is found again in a file of many lines.
+func TestParseSaysWhere(t *testing.T) {
+	for _, row := range []struct {
+		in         registration.Syntax
+		text, want string
+	}{
+		{registration.JSON, "{\n  \"USERNAME\": 1\n}", "line 2, column 3: userName must be a string"},
+		{registration.JSON, "{\"userName\": \"a\",\n \"accounts\": [{\"account_id\": \"1\"},\n  {\"balance\": 1}]}", "line 3, column 4: accounts[1].balance must be"},
+		{registration.JSON, "{\"userName\": \"a\",\n \"emailz\": []}", "line 2, column 2: 'emailz' is no attribute"},
+		{registration.JSON, "{\"userName\": \"a\",\n \"username\": \"b\"}", "line 2, column 2: 'userName' and 'username' are one"},
+		{registration.JSON, "{\"userName\": \"a\",\n \"id\": 1}", "line 2, column 2: id must be"},
+		{registration.JSON, "{\"userName\": \"a\",\n \"userName\": \"b\"}", "line 2, column 2: the body is not strict JSON"},
+		{registration.JSON, "{\"userName\": \"a\",\n ?", "line 2, column 2: the body is not strict JSON"},
+		{registration.JSON, "{\"userName\": 1}", "userName must be"},
+		{registration.YAML, "userName: a\nemails:\n- value: x\n  Primary: maybe\n", "line 4, column 3: emails[0].primary must be"},
+		{registration.YAML, "userName: a\nemailz: []\n", "line 2, column 1: 'emailz' is no attribute"},
+		{registration.YAML, "userName: a\nname: &x {}\n", "line 2, column"},
+	} {
+		_, err := Parse([]byte(row.text), row.in)
+		if err == nil || !strings.HasPrefix(oauth.AsError(err).Description, row.want) {
+			t.Errorf("%q: %v, want %s", row.text, err, row.want)
+		}
 	}
 }
 

@@ -33,3 +33,19 @@ func taken(attribute string) oauth.Error {
 func refuse(status int, code, description string) oauth.Error {
 	return oauth.Error{Code: code, Status: status, Description: oauth.Printable(description)}
 }
+
+// fault is a refusal of one attribute, whose line can be added.
+type fault struct {
+	path    string
+	refusal oauth.Error
+}
+
+func (f *fault) Error() string { return f.refusal.Error() }
+
+// Unwrap is the refusal.
+func (f *fault) Unwrap() error { return f.refusal }
+
+// invalid: the attribute at a path of a record has a value it cannot have.
+func invalid(path, format string, args ...any) error {
+	return &fault{path, InvalidValue(path, format, args...)}
+}
