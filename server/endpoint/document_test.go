@@ -57,6 +57,7 @@ func TestYAML(t *testing.T) {
 func FuzzYAML(f *testing.F) {
 	f.Add(`{"a":[{"b":"c: d"},[],{}],"yes":"no","1":1e3,"x":"\u0085 \ud83d\ude00"}`)
 	f.Add(`{"- a":"? b","":"","~":"null","0x1f":"1_000","=":"<<"}`)
+	f.Add(`[1e21,-1E-7,1.5e9,66666666666666660000,-9223372036854775809,9223372036854775807]`)
 	f.Add(`["2026-01-31T12:00:00Z","12:30:45","1.5","+1",".inf","a:b","a :b","%x","@x","` + "`x`" + `"]`)
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > 4096 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/fapid/fapid/oauth"
@@ -50,6 +51,8 @@ func (w *yamlWriter) value(token json.Token, indent, first string) error {
 		w.out.WriteString(" " + yamlText(token))
 	case nil:
 		w.out.WriteString(" null")
+	case json.Number:
+		w.out.WriteString(" " + yamlNumber(token))
 	default:
 		fmt.Fprintf(&w.out, " %v", token)
 	}
@@ -102,6 +105,26 @@ var (
 	// otherWords are no text, to some version of YAML.
 	otherWords = regexp.MustCompile(`(?i)^(true|false|yes|no|on|off|y|n|null|nan|inf|infinity)$`)
 )
+
+// yamlNumber writes what is no integer of 64 bits with a fraction, and a sign
+// before an exponent: without, some readers take it for a text.
+func yamlNumber(number json.Number) string {
+	text := number.String()
+	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return text
+	}
+	digits, exponent, scaled := strings.Cut(strings.ToLower(text), "e")
+	if !strings.Contains(digits, ".") {
+		digits += ".0"
+	}
+	if !scaled {
+		return digits
+	}
+	if exponent[0] != '-' && exponent[0] != '+' {
+		exponent = "+" + exponent
+	}
+	return digits + "e" + exponent
+}
 
 // yamlText writes a text in one line, what cannot be seen as escapes.
 func yamlText(text string) string {
