@@ -255,7 +255,7 @@ func (r *Registration) quota() registration.Quota {
 }
 
 // registration is where software registers itself; nil where none may.
-func (r *realm) registration(s *Server) endpoint.Feature {
+func (r *realm) registration() endpoint.Feature {
 	config := r.config.Registration
 	if config == nil {
 		return nil
