@@ -18,11 +18,11 @@ const module = "github.com/fapid/fapid/"
 var floors = map[string]int{
 	"oauth": 0, "store": 0, "mtls": 0, "testkeys": 0,
 	"oauth/jwk": 1, "certs": 1, "mtls/doctor": 1,
-	"registration": 2,
-	"server/token": 3, "server/binding": 3, "server/clientauth": 3, "server/participant": 3, "server/users": 3,
+	"registration":        2,
+	"registration/faults": 3, "server/token": 3, "server/binding": 3, "server/clientauth": 3, "server/participant": 3, "server/users": 3,
 	"server/resource": 4,
 	"server/endpoint": 5, "server/drill": 5,
-	"server/flow": 6, "server/bank": 6, "server/scim": 6, "server/manage": 6, "server/admin": 6,
+	"server/flow": 6, "server/bank": 6, "server/scim": 6, "server/manage": 6, "server/directory": 6, "server/admin": 6,
 	"server":            7,
 	"server/servertest": 8, "cmd/fapid": 8,
 

@@ -182,3 +182,20 @@ func wide(b []byte, width int) (string, bool) {
 	}
 	return string(runes), true
 }
+
+// Values are those of the attributes of one type, as text, in certificate order. The
+// type is a short name such as UID, or an OID; an unknown one has no values.
+func (n Name) Values(typ string) (values []string) {
+	oid, _, err := parseType(typ)
+	if err != nil {
+		return nil
+	}
+	for _, rdn := range n {
+		for _, attribute := range rdn {
+			if attribute.Text && attribute.OID.Equal(oid) {
+				values = append(values, attribute.Value)
+			}
+		}
+	}
+	return values
+}

@@ -86,6 +86,9 @@ func Thumbprint(c *x509.Certificate) string {
 // Subject returns the subject of the leaf. It is shared: do not change it.
 func (p *Presented) Subject() Name { return p.subject }
 
+// SubjectText is the subject of the leaf as an RFC 4514 string.
+func (p *Presented) SubjectText() string { return p.subjectText }
+
 // selfSigned reports whether a certificate names itself as its issuer.
 func selfSigned(c *x509.Certificate) bool {
 	return bytes.Equal(c.RawIssuer, c.RawSubject)

@@ -41,12 +41,15 @@ type PSD2 struct {
 	NCAID   string   `json:"nca_id"`   // country and authority, "GB-FCA"
 }
 
-// PSD2Roles are the roles of TS 119 495 section 5.1, with the names that
-// interfaces for payment initiation and account information know them by.
-var PSD2Roles = []struct {
+// PSD2Role is a role by its name and by its alias.
+type PSD2Role struct {
 	Name, Alias string
 	oid         string
-}{
+}
+
+// PSD2Roles are the roles of TS 119 495 section 5.1, with the names that
+// interfaces for payment initiation and account information know them by.
+var PSD2Roles = []PSD2Role{
 	{"PSP_AS", "ASPSP", "0.4.0.19495.1.1"},
 	{"PSP_PI", "PISP", "0.4.0.19495.1.2"},
 	{"PSP_AI", "AISP", "0.4.0.19495.1.3"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Error codes of the specifications fapid speaks.
@@ -36,6 +37,14 @@ const (
 	CodeUnsupportedMediaType   = "unsupported_media_type"
 	CodeAlreadyExists          = "already_exists"
 	CodePreconditionFailed     = "precondition_failed"
+	CodeTooManyRequests        = "too_many_requests" // RFC 6585 section 4
+)
+
+// Error codes of client registration that only a software statement can cause.
+const (
+	CodeInvalidStatement    = "invalid_software_statement"    // RFC 7591 section 3.2.2
+	CodeUnapprovedStatement = "unapproved_software_statement" // RFC 7591 section 3.2.2
+	CodeInvalidWebhookURIs  = "invalid_webhook_uris"          // Open Finance Brasil DCR 1.0 section 7.1
 )
 
 // Error is a refusal. It has two texts: Description is what the client may know
@@ -46,7 +55,9 @@ type Error struct {
 	Description string // %x20-21 / %x23-5B / %x5D-7E only (RFC 6749 section 5.2)
 	Status      int    // HTTP status
 	Reason      string // never a secret, token or assertion
-	cause       error
+	// RetryAfter is how long the client is told to wait; 0 tells it nothing.
+	RetryAfter time.Duration
+	cause      error
 }
 
 // Error gives code and both texts.
@@ -147,6 +158,24 @@ func InvalidRedirectURI(format string, args ...any) Error {
 	return refusal(http.StatusBadRequest, CodeInvalidRedirectURI, format, args)
 }
 
+// InvalidSoftwareStatement: the software statement is malformed, not signed by its
+// issuer, or not valid now.
+func InvalidSoftwareStatement(format string, args ...any) Error {
+	return refusal(http.StatusBadRequest, CodeInvalidStatement, format, args)
+}
+
+// UnapprovedSoftwareStatement: the software statement is not enough to be
+// registered here.
+func UnapprovedSoftwareStatement(format string, args ...any) Error {
+	return refusal(http.StatusBadRequest, CodeUnapprovedStatement, format, args)
+}
+
+// BadRegistration is a refusal of a registration with an error code that an
+// ecosystem demands.
+func BadRegistration(code, format string, args ...any) Error {
+	return refusal(http.StatusBadRequest, code, format, args)
+}
+
 // AccessDenied: the caller is known and may not do this.
 func AccessDenied(format string, args ...any) Error {
 	return refusal(http.StatusForbidden, CodeAccessDenied, format, args)
@@ -182,6 +211,13 @@ func PreconditionFailed(format string, args ...any) Error {
 	return refusal(http.StatusPreconditionFailed, CodePreconditionFailed, format, args)
 }
 
+// TooManyRequests: a quota is used up.
+func TooManyRequests(wait time.Duration, format string, args ...any) Error {
+	refused := refusal(http.StatusTooManyRequests, CodeTooManyRequests, format, args)
+	refused.RetryAfter = wait
+	return refused
+}
+
 // MisdirectedRequest: Host is not the name this TLS connection was made for.
 func MisdirectedRequest(format string, args ...any) Error {
 	return refusal(http.StatusMisdirectedRequest, CodeMisdirectedRequest, format, args)
@@ -194,7 +230,9 @@ func ServerError() Error {
 
 // TemporarilyUnavailable: the store cannot answer now; nothing was issued.
 func TemporarilyUnavailable() Error {
-	return refusal(http.StatusServiceUnavailable, CodeTemporarilyUnavailable, "the server cannot do this now; try again", nil)
+	refused := refusal(http.StatusServiceUnavailable, CodeTemporarilyUnavailable, "the server cannot do this now; try again", nil)
+	refused.RetryAfter = time.Second
+	return refused
 }
 
 // Printable keeps text inside the characters RFC 6749 section 5.2 allows in an

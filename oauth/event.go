@@ -15,7 +15,7 @@ type Event struct {
 	Duration time.Duration `json:"duration_ns"`
 
 	Realm    string `json:"realm,omitempty"`
-	Listener string `json:"listener"` // "standard", "mtls" or "admin"
+	Listener string `json:"listener"` // "standard", "mtls", "directory" or "admin"
 	Endpoint string `json:"endpoint"` // metadata name, e.g. "token_endpoint"
 	Method   string `json:"method,omitempty"`
 	Path     string `json:"path,omitempty"` // without the query

@@ -36,6 +36,10 @@ type Policy struct {
 	// GrantTypes are those a client may register; with none, all that are served.
 	GrantTypes []string `json:"grant_types,omitempty"`
 
+	// HTTPSRedirects wants https for the redirect URIs of web applications, and no
+	// schemes of their own for those of native ones (FAPI 2 section 5.3.2.2).
+	HTTPSRedirects bool `json:"https_redirect_uris"`
+
 	// SenderConstrained refuses every token that is bound to neither a
 	// certificate nor a DPoP key.
 	SenderConstrained bool `json:"sender_constrained_access_tokens"`

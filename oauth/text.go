@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -65,7 +66,9 @@ func DecodeString(raw []byte, into *string) error {
 	if kind := JSONKind(raw); kind != "a string" {
 		return fmt.Errorf("must be a string, not %s", kind)
 	}
-	if err := strict.Unmarshal(raw, into); err != nil {
+	if end := len(raw) - 1; end > 0 && raw[end] == '"' && bytes.IndexByte(raw[1:end], '\\') < 0 && utf8.Valid(raw) {
+		*into = string(raw[1:end]) // part of a document that was read: nothing to decode
+	} else if err := strict.Unmarshal(raw, into); err != nil {
 		return fmt.Errorf("is not a JSON string: %s", JSONText(err))
 	}
 	// The decoder turns a lone surrogate (\ud800) into U+FFFD; two different

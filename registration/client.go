@@ -51,7 +51,12 @@ type Client struct {
 
 	secret *credential
 	sealer *store.Sealer
+	access []byte // keyed hash of the registration access token; nil for none
+	use    *use
 }
+
+// record is the client as it is stored.
+func (c *Client) record() record { return record{c.Metadata, c.secret, c.access} }
 
 // MayUse reports whether the client has registered the grant type.
 func (c *Client) MayUse(grantType string) bool { return slices.Contains(c.GrantTypes, grantType) }

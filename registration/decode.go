@@ -236,6 +236,9 @@ func decodeValue(raw []byte, field any) error {
 		*field = raw[0] == 't'
 	case *int64:
 		return decodeSeconds(raw, field)
+	case **int64:
+		*field = new(int64)
+		return decodeSeconds(raw, *field)
 	case *stdjson.RawMessage:
 		if kind := oauth.JSONKind(raw); kind != "an object" {
 			return fmt.Errorf("must be an object, not %s", kind)

@@ -56,11 +56,78 @@ type Metadata struct {
 	CertificateBoundTokens bool `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 	// DPoPBoundTokens is RFC 9449 section 5.2.
 	DPoPBoundTokens bool `json:"dpop_bound_access_tokens,omitempty"`
-	// IntrospectionSignedResponseAlg is RFC 9701 section 6.
-	IntrospectionSignedResponseAlg string `json:"introspection_signed_response_alg,omitempty"`
+	// UseMTLSAliases says that the client calls the mtls_endpoint_aliases (FAPI 2.0).
+	UseMTLSAliases bool `json:"use_mtls_endpoint_aliases,omitempty"`
+	// IntrospectionSignedResponseAlg and what follows it are RFC 9701 section 6.
+	IntrospectionSignedResponseAlg    string `json:"introspection_signed_response_alg,omitempty"`
+	IntrospectionEncryptedResponseAlg string `json:"introspection_encrypted_response_alg,omitempty"`
+	IntrospectionEncryptedResponseEnc string `json:"introspection_encrypted_response_enc,omitempty"`
+
+	// OpenID Connect Dynamic Client Registration section 2.
+	ApplicationType             string   `json:"application_type,omitempty"` // web or native
+	SectorIdentifierURI         string   `json:"sector_identifier_uri,omitempty"`
+	SubjectType                 string   `json:"subject_type,omitempty"`
+	IDTokenSignedResponseAlg    string   `json:"id_token_signed_response_alg,omitempty"`
+	IDTokenEncryptedResponseAlg string   `json:"id_token_encrypted_response_alg,omitempty"`
+	IDTokenEncryptedResponseEnc string   `json:"id_token_encrypted_response_enc,omitempty"`
+	UserinfoSignedResponseAlg   string   `json:"userinfo_signed_response_alg,omitempty"`
+	UserinfoEncryptedAlg        string   `json:"userinfo_encrypted_response_alg,omitempty"`
+	UserinfoEncryptedEnc        string   `json:"userinfo_encrypted_response_enc,omitempty"`
+	RequestObjectSigningAlg     string   `json:"request_object_signing_alg,omitempty"`
+	RequestObjectEncryptionAlg  string   `json:"request_object_encryption_alg,omitempty"`
+	RequestObjectEncryptionEnc  string   `json:"request_object_encryption_enc,omitempty"`
+	DefaultMaxAge               *int64   `json:"default_max_age,omitempty"` // seconds; 0 is a login every time
+	RequireAuthTime             bool     `json:"require_auth_time,omitempty"`
+	DefaultACRValues            []string `json:"default_acr_values,omitempty"`
+	InitiateLoginURI            string   `json:"initiate_login_uri,omitempty"`
+	RequestURIs                 []string `json:"request_uris,omitempty"`
+
+	// OpenID Connect RP-Initiated, Front-Channel and Back-Channel Logout 1.0.
+	PostLogoutRedirectURIs     []string `json:"post_logout_redirect_uris,omitempty"`
+	FrontchannelLogoutURI      string   `json:"frontchannel_logout_uri,omitempty"`
+	FrontchannelLogoutSession  bool     `json:"frontchannel_logout_session_required,omitempty"`
+	BackchannelLogoutURI       string   `json:"backchannel_logout_uri,omitempty"`
+	BackchannelLogoutSession   bool     `json:"backchannel_logout_session_required,omitempty"`
+	RequirePAR                 bool     `json:"require_pushed_authorization_requests,omitempty"` // RFC 9126 section 6
+	RequireSignedRequestObject bool     `json:"require_signed_request_object,omitempty"`         // RFC 9101 section 10.5
+	AuthorizationDetailsTypes  []string `json:"authorization_details_types,omitempty"`           // RFC 9396 section 10
+
+	// JARM section 3.
+	AuthorizationSignedResponseAlg    string `json:"authorization_signed_response_alg,omitempty"`
+	AuthorizationEncryptedResponseAlg string `json:"authorization_encrypted_response_alg,omitempty"`
+	AuthorizationEncryptedResponseEnc string `json:"authorization_encrypted_response_enc,omitempty"`
+
+	// OpenID Connect CIBA section 4.
+	BackchannelTokenDeliveryMode    string `json:"backchannel_token_delivery_mode,omitempty"` // poll or ping
+	BackchannelNotificationEndpoint string `json:"backchannel_client_notification_endpoint,omitempty"`
+	BackchannelRequestSigningAlg    string `json:"backchannel_authentication_request_signing_alg,omitempty"`
+	BackchannelUserCode             bool   `json:"backchannel_user_code_parameter,omitempty"`
 
 	SoftwareID      string `json:"software_id,omitempty"`
 	SoftwareVersion string `json:"software_version,omitempty"`
+	// SoftwareStatementIssuer names who vouched for SoftwareID in a software
+	// statement: [DirectoryIssuer], or an issuer that the realm trusts, by the name
+	// it has there. Empty is nobody, and then SoftwareID is the client's own word.
+	SoftwareStatementIssuer string `json:"software_statement_issuer,omitempty"`
+	// Ecosystem names the [Ecosystem] whose rules the client registered itself by;
+	// empty for one that somebody else has registered.
+	Ecosystem string `json:"ecosystem,omitempty"`
+	// WebhookURIs are where a bank's APIs tell the software of events (Open Finance
+	// Brasil).
+	WebhookURIs []string `json:"webhook_uris,omitempty"`
+
+	// RegisteredBy says what let a client register itself: open, certificate,
+	// software_statement, or initial_access_token and its id. Empty is the operator.
+	RegisteredBy string `json:"registered_by,omitempty"`
+	// RegistrationScope is the most that a client which registered itself may give
+	// itself (space separated); empty is what the realm lets any of them have.
+	RegistrationScope string `json:"registration_scope,omitempty"`
+	// RegistrationLocked leaves the client as it is: it may neither change nor
+	// delete its registration.
+	RegistrationLocked bool `json:"registration_locked,omitempty"`
+	// Disabled clients get no tokens, those they have are dead, and their
+	// registration cannot be reached.
+	Disabled bool `json:"disabled,omitempty"`
 
 	// Policy names the security profile the client is held to.
 	Policy string `json:"policy,omitempty"`
@@ -106,10 +173,19 @@ func (m *Metadata) tlsNames() []tlsName {
 // clone shares no memory that a caller could change.
 func (m *Metadata) clone() Metadata {
 	c := *m
+	if m.DefaultMaxAge != nil {
+		age := *m.DefaultMaxAge
+		c.DefaultMaxAge = &age
+	}
 	c.Contacts = slices.Clone(m.Contacts)
 	c.GrantTypes = slices.Clone(m.GrantTypes)
 	c.ResponseTypes = slices.Clone(m.ResponseTypes)
 	c.RedirectURIs = slices.Clone(m.RedirectURIs)
+	c.WebhookURIs = slices.Clone(m.WebhookURIs)
+	c.DefaultACRValues = slices.Clone(m.DefaultACRValues)
+	c.RequestURIs = slices.Clone(m.RequestURIs)
+	c.PostLogoutRedirectURIs = slices.Clone(m.PostLogoutRedirectURIs)
+	c.AuthorizationDetailsTypes = slices.Clone(m.AuthorizationDetailsTypes)
 	c.DefaultAudience = slices.Clone(m.DefaultAudience)
 	c.JWKS = slices.Clone(m.JWKS)
 	return c

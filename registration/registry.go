@@ -35,13 +35,19 @@ type Config struct {
 	Now func() time.Time
 	// AllowTestKeys takes keys of package testkeys: in a sandbox only.
 	AllowTestKeys bool
+	// Initial are the initial access tokens that software is registered with.
+	Initial *InitialTokens
+	Quota   Quota
 }
 
 // Registry holds the clients of one realm. It is safe for concurrent use.
 type Registry struct {
 	rules rules
 	table store.Table[record]
-	now   func() time.Time
+	// statements are the software statements that clients were registered with, by
+	// client. They are read for an answer only, so they are not kept in memory.
+	statements store.Table[string]
+	now        func() time.Time
 
 	writing sync.Mutex // one Put or Delete at a time
 
@@ -49,12 +55,26 @@ type Registry struct {
 	clients map[string]*Client
 	ids     []string // sorted
 	broken  map[string]broken
+	// bySoftware are the clients of a software that somebody vouched for; reserved
+	// software is being registered just now.
+	bySoftware map[software][]string
+	reserved   map[software]int
+
+	initial *InitialTokens
+	quota   Quota
+	// selfMade counts the clients that registered themselves, and those that are
+	// about to, by what let them: see [Metadata.RegisteredBy].
+	selfMade map[string]int64
+	looks    map[string][]string // clients by what their name looks like
+	uses     store.Table[int64]  // when clients were used last, seconds since 1970
 }
 
 // record is a client as stored.
 type record struct {
 	Metadata Metadata    `json:"metadata"`
 	Secret   *credential `json:"secret,omitempty"`
+	// Access is the keyed hash of the registration access token.
+	Access []byte `json:"registration_access,omitempty"`
 }
 
 // broken is a stored client that the rules in force no longer allow.
@@ -86,10 +106,18 @@ func Open(ctx context.Context, config Config) (*Registry, error) {
 			fetch:         config.Fetch,
 			allowTestKeys: config.AllowTestKeys,
 		},
-		table:   store.Table[record]{Store: config.Store, Name: config.Realm + "/client", Now: config.Now},
-		now:     config.Now,
-		clients: make(map[string]*Client),
-		broken:  make(map[string]broken),
+		table:      store.Table[record]{Store: config.Store, Name: config.Realm + "/client", Now: config.Now},
+		statements: store.Table[string]{Store: config.Store, Name: config.Realm + "/software-statement", Now: config.Now},
+		now:        config.Now,
+		clients:    make(map[string]*Client),
+		broken:     make(map[string]broken),
+		bySoftware: make(map[software][]string),
+		reserved:   make(map[software]int),
+		initial:    config.Initial,
+		quota:      config.Quota,
+		selfMade:   make(map[string]int64),
+		looks:      make(map[string][]string),
+		uses:       store.Table[int64]{Store: config.Store, Name: config.Realm + "/client-use", Now: config.Now},
 	}
 	if err := r.load(ctx); err != nil {
 		return nil, fmt.Errorf("registration: read the clients of realm %s: %w", config.Realm, err)
@@ -122,14 +150,16 @@ func (r *Registry) load(ctx context.Context) error {
 	}
 	group.Wait()
 	for i, id := range ids {
+		r.index(id, nil, &records[i].Metadata)
 		if refusals[i] != nil {
 			r.broken[id] = broken{records[i], refusals[i]}
 			continue
 		}
+		clients[i].access, clients[i].use = records[i].Access, &use{}
 		r.clients[id] = clients[i]
 		r.ids = append(r.ids, id)
 	}
-	return nil
+	return r.loadUses(ctx)
 }
 
 // Get returns a client from memory.
@@ -180,14 +210,14 @@ func (r *Registry) PutIf(ctx context.Context, m Metadata, judge func(before stri
 	if client, err = r.rules.build(m, before.Secret, jwk.Registered); err != nil {
 		return nil, false, err
 	}
+	client.access = before.Access
 	if err := judge(version(before, known), client); err != nil {
 		return nil, false, err
 	}
-	after := record{client.Metadata, client.secret}
-	if current, served := r.Get(client.ID); served && after.equal(before) {
+	if current, served := r.Get(client.ID); served && client.record().equal(before) {
 		return current, false, nil
 	}
-	if err := r.table.Put(ctx, client.ID, after, time.Time{}); err != nil {
+	if err := r.table.Put(ctx, client.ID, client.record(), time.Time{}); err != nil {
 		return nil, false, fmt.Errorf("store client %s: %w", quote(client.ID), err)
 	}
 	r.show(client)
@@ -199,14 +229,14 @@ func (r *Registry) held(id string) (record, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if client, ok := r.clients[id]; ok {
-		return record{client.Metadata, client.secret}, true
+		return client.record(), true
 	}
 	b, ok := r.broken[id]
 	return b.record, ok
 }
 
 // Version tells one state of the registration, the secret included, from another.
-func (c *Client) Version() string { return versionOf(record{c.Metadata, c.secret}) }
+func (c *Client) Version() string { return versionOf(c.record()) }
 
 func version(held record, known bool) string {
 	if !known {
@@ -215,9 +245,26 @@ func version(held record, known bool) string {
 	return versionOf(held)
 }
 
+// registeredAs is what the registry holds of a client, served or not; nil for
+// nobody. The caller holds mu.
+func (r *Registry) registeredAs(id string) *Metadata {
+	if client, ok := r.clients[id]; ok {
+		return &client.Metadata
+	}
+	if b, ok := r.broken[id]; ok {
+		return &b.record.Metadata
+	}
+	return nil
+}
+
 func (r *Registry) show(client *Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.index(client.ID, r.registeredAs(client.ID), &client.Metadata)
+	client.use = &use{}
+	if before, served := r.clients[client.ID]; served {
+		client.use = before.use
+	}
 	r.clients[client.ID] = client
 	delete(r.broken, client.ID)
 	if at, found := slices.BinarySearch(r.ids, client.ID); !found {
@@ -241,17 +288,28 @@ func (r *Registry) DeleteIf(ctx context.Context, id string, judge Judge) error {
 	if !known {
 		return oauth.NotFound("no client %s", quote(id))
 	}
-	if err := r.table.Delete(ctx, id); err != nil {
+	return r.remove(ctx, id)
+}
+
+// remove deletes a client that there is. The caller holds writing.
+func (r *Registry) remove(ctx context.Context, id string) error {
+	if err := r.table.Store.Update(ctx, func(tx store.Tx) error { return r.deleteTx(tx, id) }); err != nil {
 		return fmt.Errorf("delete client %s: %w", quote(id), err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.forget(id)
+	return nil
+}
+
+// forget removes a client from memory. The caller holds mu.
+func (r *Registry) forget(id string) {
+	r.index(id, r.registeredAs(id), nil)
 	delete(r.clients, id)
 	delete(r.broken, id)
 	if at, found := slices.BinarySearch(r.ids, id); found {
 		r.ids = slices.Delete(r.ids, at, at+1)
 	}
-	return nil
 }
 
 // List returns up to limit clients whose id is greater than after, by id.
@@ -283,5 +341,5 @@ func compact(jwks json.RawMessage) (json.RawMessage, error) {
 func (r record) equal(other record) bool {
 	mine, err := json.Marshal(r.Metadata)
 	theirs, otherErr := json.Marshal(other.Metadata)
-	return err == nil && otherErr == nil && bytes.Equal(mine, theirs) && r.Secret.equal(other.Secret)
+	return err == nil && otherErr == nil && bytes.Equal(mine, theirs) && r.Secret.equal(other.Secret) && bytes.Equal(r.Access, other.Access)
 }

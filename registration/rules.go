@@ -48,7 +48,14 @@ func (r *rules) build(m Metadata, kept *credential, from jwk.Origin) (*Client, e
 		setCertificate,
 		r.setGrants,
 		checkResponseTypes,
+		checkApplication,
+		checkSubjects,
+		setAnswers,
+		checkRequests,
+		checkBackchannel,
 		checkURIs,
+		checkFurther,
+		checkSoftware,
 		r.setScope,
 		setTokens,
 		setRefresh,
@@ -79,9 +86,10 @@ func (r *rules) withDefaults(m *Metadata) {
 
 // Grant types that rules speak of (RFC 7591 section 2.1).
 const (
-	grantRefresh  = "refresh_token"
-	grantCode     = "authorization_code"
-	grantImplicit = "implicit"
+	grantClientCredentials = "client_credentials"
+	grantRefresh           = "refresh_token"
+	grantCode              = "authorization_code"
+	grantImplicit          = "implicit"
 )
 
 // GrantBasic stands among the grant types of clients that may call the realm's
@@ -184,7 +192,7 @@ func (r *rules) setKeys(c *Client, from jwk.Origin) error {
 	case m.JWKS == nil:
 		return nil
 	}
-	set, err := jwk.Parse(m.JWKS, from, r.refuseKey())
+	set, err := jwk.Parse(m.JWKS, from, refuseKey(r.allowTestKeys))
 	if err != nil {
 		return invalid("jwks", "is refused: %s", err.Error())
 	}
@@ -199,8 +207,8 @@ func (r *rules) setKeys(c *Client, from jwk.Origin) error {
 }
 
 // refuseKey is for keys that everybody has, unless this is a sandbox.
-func (r *rules) refuseKey() jwk.Refuse {
-	if r.allowTestKeys {
+func refuseKey(allowTestKeys bool) jwk.Refuse {
+	if allowTestKeys {
 		return nil
 	}
 	return testkeys.Refuse
@@ -336,9 +344,9 @@ func checkResponseTypes(c *Client) error {
 
 func checkURIs(c *Client) error {
 	m := &c.Metadata
-	for _, uri := range m.RedirectURIs {
-		if err := redirectURI(uri); err != nil {
-			return oauth.InvalidRedirectURI("redirect_uris %s", err.Error())
+	for _, uri := range m.WebhookURIs {
+		if err := webURI(uri); err != nil {
+			return oauth.BadRegistration(oauth.CodeInvalidWebhookURIs, "webhook_uris %s", err.Error())
 		}
 	}
 	for _, uri := range []struct{ member, value string }{
@@ -353,6 +361,14 @@ func checkURIs(c *Client) error {
 		if err := webURI(uri.value); err != nil {
 			return invalid(uri.member, "%s", err.Error())
 		}
+	}
+	return nil
+}
+
+// checkSoftware wants to know which software was vouched for.
+func checkSoftware(c *Client) error {
+	if c.Metadata.SoftwareStatementIssuer != "" && c.Metadata.SoftwareID == "" {
+		return invalid("software_id", "is missing; software_statement_issuer says who vouched for it")
 	}
 	return nil
 }

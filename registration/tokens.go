@@ -10,14 +10,6 @@ import (
 // setTokens settles what the client's access tokens are like.
 func setTokens(c *Client) (err error) {
 	m, p := &c.Metadata, c.Policy
-	for _, alg := range []struct{ member, value string }{
-		{"access_token_signed_response_alg", m.AccessTokenSignedResponseAlg},
-		{"introspection_signed_response_alg", m.IntrospectionSignedResponseAlg},
-	} {
-		if alg.value != "" && !slices.Contains(p.TokenAlgs, alg.value) {
-			return invalid(alg.member, "%s is not in policy %s, which allows %s", quote(alg.value), p.Name, list(p.TokenAlgs))
-		}
-	}
 	c.TokenAlg = m.AccessTokenSignedResponseAlg
 	if c.TokenAlg == "" {
 		if len(p.TokenAlgs) == 0 {

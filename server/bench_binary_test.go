@@ -126,7 +126,7 @@ func secondDev(b *testing.B, program string) float64 {
 	b.Helper()
 	dir := b.TempDir()
 	port := func() string { _, port, _ := strings.Cut(freeAddress(b), ":"); return port }
-	arguments := []string{"dev", "--dir", "sandbox", "--port", port(), "--mtls-port", port(), "--admin-port", port()}
+	arguments := []string{"dev", "--dir", "sandbox", "--port", port(), "--mtls-port", port(), "--admin-port", port(), "--directory-port", port()}
 	var took []float64
 	for range 6 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -28,7 +28,7 @@ const renewBefore = 30 * 24 * time.Hour
 // openCertificates loads the sandbox CA, where anything needs it, and the server
 // certificates.
 func (s *Server) openCertificates(ctx context.Context) error {
-	needed := s.config.TLS.RSA == nil
+	needed := s.config.TLS.RSA == nil || s.config.Listeners.Directory != nil
 	for _, realm := range s.config.Realms {
 		needed = needed || realm.Trust.SandboxCA
 	}

@@ -103,14 +103,18 @@ func (k *check) text(path string, f field, v reflect.Value) {
 
 // listeners checks the doors, and that no two stand in the same place.
 func (k *check) listeners() {
-	doors := []struct {
+	type door struct {
 		path     string
 		listener Listener
 		schemes  []string
-	}{
+	}
+	doors := []door{
 		{"listeners.standard", k.config.Listeners.Standard, []string{"https"}},
 		{"listeners.mtls", k.config.Listeners.MTLS, []string{"https"}},
 		{"listeners.admin", k.config.Listeners.Admin, []string{"http", "https"}},
+	}
+	if directory := k.config.Listeners.Directory; directory != nil {
+		doors = append(doors, door{"listeners.directory", *directory, []string{"https"}})
 	}
 	for i, door := range doors {
 		host, port, ok := k.address(door.path+".address", door.listener.Address)
@@ -241,6 +245,9 @@ func (k *check) policy(name string, own Policy) {
 	}
 	if own.SenderConstrained != nil && !*own.SenderConstrained {
 		wider("sender_constrained_access_tokens", "binds every token")
+	}
+	if own.HTTPSRedirects != nil && !*own.HTTPSRedirects {
+		wider("https_redirect_uris", "wants https")
 	}
 	if own.RefreshRotation != nil && *own.RefreshRotation {
 		wider("refresh_rotation", "keeps a refresh token good")

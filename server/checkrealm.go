@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/manage"
 )
 
@@ -42,6 +43,27 @@ func (k *check) realms() {
 		k.management(at+".management", realm)
 		k.trust(at+".trust", realm.Trust)
 		k.fetch(at+".jwks", realm.JWKS)
+		if realm.Registration != nil {
+			k.registration(at+".registration", realm)
+		}
+	}
+}
+
+// directory checks that the realm of the directory can have its clients.
+func (k *check) directory() {
+	if k.config.Listeners.Directory == nil {
+		if k.config.Directory != nil {
+			k.refuse("directory", "is served at listeners.directory, which is not set")
+		}
+		return
+	}
+	name := k.config.realmOrder()[0]
+	realm, at := k.config.Realms[name], join("realms", name)
+	if !slices.Contains(realm.Scopes, directory.Scope) {
+		k.refuse(at+".scopes", "the directory of listeners.directory takes tokens of this realm with scope %s, which it does not offer", directory.Scope)
+	}
+	if !realm.Trust.SandboxCA {
+		k.refuse(at+".trust", "the directory of listeners.directory issues certificates of the sandbox CA, which this realm does not trust; set sandbox_ca: true")
 	}
 }
 

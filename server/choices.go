@@ -3,6 +3,8 @@ package server
 import (
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/token"
 )
 
@@ -23,6 +25,10 @@ var choices = map[string]choice{
 	"policy":          {noun: "policy", words: sortedKeys(policies), elsewhere: "define it under policies", own: func(c *Config) []string { return sortedKeys(c.Policies) }},
 	"layout":          {noun: "layout", words: sortedKeys(layouts), elsewhere: "define it under layouts", own: func(c *Config) []string { return sortedKeys(c.Layouts) }},
 	"built-in layout": {noun: "built-in layout", words: sortedKeys(layouts)},
+	"ecosystem":       {noun: "ecosystem", words: registration.Dialects()},
+	"statement-alg":   {noun: "signing algorithm for software statements", words: directory.StatementAlgs},
+	"access":          {noun: "way to register", words: []string{accessOpen, accessInitial, accessCertificate, accessStatement}},
+	"rules":           {noun: "ecosystem", words: registration.Ecosystems()},
 	"level":           {noun: "log level", words: []string{"debug", "info", "warn", "error"}},
 	"dn-matching":     {noun: "DN matching", words: []string{string(mtls.MatchStrict), string(mtls.MatchAnyOrder), string(mtls.MatchBrazil)}},
 	"audience":        {noun: "audience rule", words: []string{string(oauth.AudienceIssuer), string(oauth.AudienceEndpoints)}},

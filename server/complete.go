@@ -13,6 +13,8 @@ import (
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server/directory"
 )
 
 // Complete fills in what was left out and checks everything, files included; it
@@ -33,6 +35,7 @@ func (c *Config) Complete() error {
 		k.layout(name, c.Layouts[name])
 	}
 	k.realms()
+	k.directory()
 	return k.problems.err()
 }
 
@@ -47,6 +50,14 @@ func (c *Config) fill() {
 	}
 	c.Listeners.Standard.fill("https", "localhost:8443")
 	c.Listeners.MTLS.fill("https", "localhost:8444")
+	if c.Listeners.Directory != nil {
+		c.Listeners.Directory.fill("https", "localhost:8445")
+		if c.Directory == nil {
+			c.Directory = &Directory{}
+		}
+		preset(&c.Directory.Ecosystem, registration.Dialects()[0])
+		preset(&c.Directory.StatementAlg, directory.StatementAlgs[0])
+	}
 	c.Listeners.Admin.fill("http", "localhost:9000")
 	c.Proxy.fill()
 	c.Gateways.fill()
@@ -63,9 +74,10 @@ func (c *Config) fill() {
 	preset(&c.Log.Level, "info")
 }
 
-func preset(text *string, value string) {
-	if *text == "" {
-		*text = value
+func preset[T comparable](at *T, value T) {
+	var none T
+	if *at == none {
+		*at = value
 	}
 }
 
@@ -133,7 +145,10 @@ func (r *Realm) fill(name string, c *Config) {
 		r.Management.Policies = []string{r.Policy}
 	}
 	if len(r.Scopes) == 0 {
-		r.Scopes = []string{"openid", "accounts", "payments", "directory:software"}
+		r.Scopes = []string{"openid", "accounts", "payments", directory.Scope}
+	}
+	if r.Registration != nil {
+		r.Registration.fill(r, c)
 	}
 }
 
@@ -185,6 +200,7 @@ func (c *Config) Policy(name string) (*oauth.Policy, bool) {
 		at    *bool
 		value *bool
 	}{
+		{&row.HTTPSRedirects, own.HTTPSRedirects},
 		{&row.SenderConstrained, own.SenderConstrained},
 		{&row.DPoPNonce, own.DPoPNonce},
 		{&row.RefreshRotation, own.RefreshRotation},

@@ -17,11 +17,12 @@ import (
 // keys have no default; from and to bound a length of time.
 type Config struct {
 	Dir       string            `json:"dir" doc:"Folder of everything the server keeps: store, keys, CA. Relative to this file; other paths here are relative to it. Default .fapid in the working directory."`
-	Listeners Listeners         `json:"listeners" doc:"The three doors of the server."`
+	Listeners Listeners         `json:"listeners" doc:"The doors of the server."`
 	TLS       ServerTLS         `json:"tls" doc:"What the standard and the mTLS listener prove themselves with. Without files the sandbox CA issues certificates for the hosts of the listeners' URLs."`
 	Proxy     *Proxy            `json:"proxy,omitempty" doc:"TLS-terminating proxies that hand client certificates on. From any other address such a header is refused."`
 	Gateways  *Proxy            `json:"gateways,omitempty" doc:"Proxies in front of APIs, which ask at the authorization check (/authz) whether a request may go on to the API, and hand on the client certificate that came with it. They can do that and nothing else: to hand on certificates to the other endpoints is for proxy."`
 	Policies  map[string]Policy `json:"policies,omitempty" doc:"Security profiles of your own, by name, beside the built-in ones."`
+	Directory *Directory        `json:"directory,omitempty" doc:"The directory of participants; it is served where listeners.directory is set."`
 	Layouts   map[string]Layout `json:"layouts,omitempty" doc:"URL layouts of your own, by name, beside the built-in ones."`
 	Realms    map[string]*Realm `json:"realms" doc:"The issuers, by name."`
 	Log       Log               `json:"log" doc:"What is logged to standard error, as JSON lines."`
@@ -31,9 +32,18 @@ type Config struct {
 
 // Listeners are the doors of the server.
 type Listeners struct {
-	Standard Listener `json:"standard" doc:"Server-authenticated TLS for browsers, discovery and clients without a certificate; its URL is the issuer. Default localhost:8443."`
-	MTLS     Listener `json:"mtls" doc:"Asks for a client certificate; published as mtls_endpoint_aliases. Default localhost:8444."`
-	Admin    Listener `json:"admin" doc:"The operator's listener: health, metrics, traces. Loopback only. Default localhost:9000."`
+	Standard  Listener  `json:"standard" doc:"Server-authenticated TLS for browsers, discovery and clients without a certificate; its URL is the issuer. Default localhost:8443."`
+	MTLS      Listener  `json:"mtls" doc:"Asks for a client certificate; published as mtls_endpoint_aliases. Default localhost:8444."`
+	Directory *Listener `json:"directory,omitempty" doc:"Asks for a client certificate: the directory of participants, its API and its key sets. There is none without it. Default localhost:8445."`
+	Admin     Listener  `json:"admin" doc:"The operator's listener: health, metrics, traces. Loopback only. Default localhost:9000."`
+}
+
+// Directory is the trust framework of the sandbox: participants, their software,
+// certificates and keys. Its software are clients of the first realm.
+type Directory struct {
+	Ecosystem    string `json:"ecosystem,omitempty" choices:"ecosystem" doc:"Dialect of software statements, unless the software or the request names another. Default raidiam."`
+	StatementAlg string `json:"statement_signing_alg,omitempty" choices:"statement-alg" doc:"JWS algorithm of software statements, where the ecosystem takes it. Default PS256."`
+	Lock         bool   `json:"lock_statements,omitempty" doc:"Lock a software statement when its assertion is made, until the operator unlocks it."`
 }
 
 // Listener is one door.
@@ -73,6 +83,7 @@ type Policy struct {
 	AssertionLifetime             Duration           `json:"client_assertion_lifetime,omitempty" from:"10s" to:"24h" doc:"How far ahead exp of a client assertion may lie."`
 	ClockSkew                     Duration           `json:"clock_skew,omitempty" from:"10s" to:"5m" doc:"How far clocks may differ; with a FAPI policy at most 1m."`
 	GrantTypes                    []string           `json:"grant_types,omitempty" choices:"grant" doc:"Grant types a client may register. Default all that are served."`
+	HTTPSRedirects                *bool              `json:"https_redirect_uris,omitempty" doc:"Want https for the redirect URIs of web applications, and take no schemes of their own for those of native ones."`
 	SenderConstrained             *bool              `json:"sender_constrained_access_tokens,omitempty" doc:"Refuse tokens that are bound to neither a certificate nor a DPoP key."`
 	DPoPAlgs                      []string           `json:"dpop_signing_algs,omitempty" choices:"dpop-alg" doc:"JWS algorithms of DPoP proofs."`
 	DPoPNonce                     *bool              `json:"dpop_nonce,omitempty" doc:"Want the server's nonce in every DPoP proof. A client that sends none is answered with one, and has to ask again."`
@@ -109,6 +120,8 @@ type Realm struct {
 	Management   *Management `json:"management,omitempty" doc:"The management API, SCIM of the test users included, on the realm's own listeners, for clients with access tokens for it and its scopes, fapid:clients.read and so on. Off unless the key is there; the operator's listener has the same always."`
 	Trust        Trust       `json:"trust" doc:"Which client certificates are accepted; at least one source."`
 	JWKS         Fetch       `json:"jwks" doc:"How a client's jwks_uri is fetched."`
+
+	Registration *Registration `json:"registration,omitempty" doc:"Whose software may register itself. Without it nobody's."`
 }
 
 // Management says how the management API is served on a realm's own listeners.

@@ -158,6 +158,10 @@ func (d *decoder) text(path string, node ast.Node, origin Origin, v reflect.Valu
 	case *ast.LiteralNode:
 		text = strings.TrimSuffix(node.Value.Value, "\n")
 	default:
+		if bare(v.Type()) == reflect.TypeFor[Count]() && isScalar(node) {
+			text = node.GetToken().Value
+			break
+		}
 		hint := ""
 		switch {
 		case bare(v.Type()).ConvertibleTo(reflect.TypeFor[time.Duration]()):

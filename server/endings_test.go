@@ -110,7 +110,7 @@ func TestSandboxRenews(t *testing.T) {
 	var clock servertest.Clock
 	open := func() *server.Server {
 		t.Helper()
-		config, err := server.LoadSandbox(dir, nil, server.Doors{Host: "localhost", Port: 8443, MTLSPort: 8444, AdminPort: 9000})
+		config, err := server.LoadSandbox(dir, nil, server.Doors{Host: "localhost", Port: 8443, MTLSPort: 8444, DirectoryPort: 8445, AdminPort: 9000})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,5 +14,11 @@ func (s *Server) ServerCertificates() []*x509.Certificate {
 // EveryMinute does what the server does once a minute, now.
 var EveryMinute = (*Server).everyMinute
 
+// DirectoryRoutes are what the directory's listener serves, and what the
+// operator's has of the directory.
+func (s *Server) DirectoryRoutes() (registry, operator []endpoint.Route) {
+	return s.directorySite().Routes(), s.directory.OperatorRoutes("/directory")
+}
+
 // Routes are those of a realm.
 func Routes(s *Server, realm string) []endpoint.Route { return s.realms[realm].site.Routes() }

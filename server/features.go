@@ -7,6 +7,7 @@ import (
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/bank"
 	"github.com/fapid/fapid/server/clientauth"
+	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
 	"github.com/fapid/fapid/server/manage"
@@ -47,14 +48,17 @@ func servedGrant(grantType string) bool { return slices.Contains(grantTypes, gra
 func (r *realm) features(s *Server) []endpoint.Feature {
 	clients := &flow.Clients{Methods: r.authMethods(), Algs: r.assertionAlgs()}
 	list := []endpoint.Feature{
-		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: r.grants(clients), Targets: r.targets(), Binder: r.binder, Scope: r.config.Scopes},
+		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: r.grants(clients), Targets: r.targets(s), Binder: r.binder, Scope: r.config.Scopes},
 		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis, Binder: r.binder},
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
+	if registration := r.registration(); registration != nil {
+		list = append(list, registration)
+	}
 	if s.gateways != nil {
-		list = append(list, &flow.AuthorizationCheck{Guard: r.guard(r.config.Audience), Targets: r.targets(), Gateways: s.gateways})
+		list = append(list, &flow.AuthorizationCheck{Guard: r.guard(r.config.Audience), Targets: r.targets(s), Gateways: s.gateways})
 	}
 	if r.name == s.order[0] {
 		list = append(list, s.revocations()...)
@@ -64,6 +68,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		Trust:          r.trust.Load,
 		Issuer:         r.config.Issuer,
 		MTLSURL:        r.site.MTLSURL,
+		Standing:       s.standing(r.name),
 		Assertions:     store.Claims{Store: s.store, Name: r.name + "/client-assertion"},
 		Grants:         store.Claims{Store: s.store, Name: r.name + "/authorization-grant"},
 		Now:            r.now,
@@ -93,12 +98,15 @@ func (r *realm) guard(audience string) *endpoint.Guard {
 }
 
 // targets are the APIs of the realm; its own is the bank, which every client of
-// the realm may call.
-func (r *realm) targets() *flow.Targets {
+// the realm may call, and the first realm's is the directory, too.
+func (r *realm) targets(s *Server) *flow.Targets {
 	own := &registration.API{ID: r.config.Audience, Name: "bank", Clients: map[string]registration.Access{registration.AnyClient: {}}}
-	targets := &flow.Targets{APIs: r.apis, Own: own, Management: r.managementTarget()}
-	if targets.Management != nil {
-		targets.Reserved = manage.Reserved()
+	targets := &flow.Targets{APIs: r.apis, Own: own}
+	if management := r.managementTarget(); management != nil {
+		targets.Special = append(targets.Special, flow.Special{API: management, Scopes: manage.Reserved(), Scopeless: true})
+	}
+	if s.directory != nil && r.name == s.order[0] {
+		targets.Special = append(targets.Special, flow.Special{API: s.directoryAPI(), Scopes: oauth.Scope{directory.Scope}})
 	}
 	return targets
 }

@@ -22,6 +22,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/bank",
 		"scim":                   "/scim/v2",
 		"authorization_check":    "/authz",
+		"registration_endpoint":  "/reg",
 		"management_endpoint":    "/manage",
 	},
 	// The same below the realm's own path.
@@ -34,6 +35,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/realms/{realm}/bank",
 		"scim":                   "/realms/{realm}/scim/v2",
 		"authorization_check":    "/realms/{realm}/authz",
+		"registration_endpoint":  "/realms/{realm}/reg",
 		"management_endpoint":    "/realms/{realm}/manage",
 	},
 	"keycloak": keycloak(""),
@@ -52,6 +54,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/t/{realm}/bank",
 		"scim":                   "/t/{realm}/scim2",
 		"authorization_check":    "/t/{realm}/authz",
+		"registration_endpoint":  "/t/{realm}/api/identity/oauth2/dcr/v1.1/register",
 		"management_endpoint":    "/t/{realm}/manage",
 	},
 	// Aidbox has no realm in its paths, so one realm of a server can have it.
@@ -64,6 +67,7 @@ var layouts = map[string]endpoint.Layout{
 		"bank":                   "/{realm}/bank",
 		"scim":                   "/{realm}/scim/v2",
 		"authorization_check":    "/{realm}/authz",
+		"registration_endpoint":  "/{realm}/reg",
 		"management_endpoint":    "/{realm}/manage",
 		// The management API in the form of its own resources.
 		"aidbox_client":        "/Client /fhir/Client",
@@ -85,6 +89,7 @@ func keycloak(base string) endpoint.Layout {
 		"bank":                   realm + "/bank",
 		"scim":                   realm + "/scim/v2",
 		"authorization_check":    realm + "/authz",
+		"registration_endpoint":  realm + "/clients-registrations/openid-connect",
 		"management_endpoint":    realm + "/manage",
 	}
 }

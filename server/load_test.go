@@ -43,7 +43,7 @@ func wantLines(t *testing.T, err error, want ...string) {
 func TestLoadRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown key":            {"log:\n  levl: info\n", "fapid.yaml:2:3: log.levl: unknown key; did you mean level?"},
-		"unknown key, far off":   {"listeners:\n  bank: {}\n", "fapid.yaml:2:3: listeners.bank: unknown key; there are standard, mtls, admin"},
+		"unknown key, far off":   {"listeners:\n  bank: {}\n", "fapid.yaml:2:3: listeners.bank: unknown key; there are standard, mtls, directory, admin"},
 		"unknown key, last part": {"policies:\n  x:\n    auth_methods: [x]\n", "fapid.yaml:3:5: policies.x.auth_methods: unknown key; did you mean token_endpoint_auth_methods?"},
 		"unknown key in a flow":  {"realms: {default: {trust: {sandbox: true}}}\n", "fapid.yaml:1:28: realms.default.trust.sandbox: unknown key; did you mean sandbox_ca?"},
 		"key of another case":    {"Log:\n  level: info\n", "fapid.yaml:1:1: Log: unknown key; did you mean log?"},

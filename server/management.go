@@ -86,7 +86,8 @@ func (r *realm) managementTarget() *registration.API {
 	return api
 }
 
-// operations are the routes by which the operator manages the realms.
+// operations are the routes by which the operator manages the realms and the
+// directory.
 func (s *Server) operations() []admin.Route {
 	realms := make([]*manage.Realm, len(s.order))
 	for i, name := range s.order {
@@ -102,5 +103,5 @@ func (s *Server) operations() []admin.Route {
 			Method: operation.Method, Path: operation.Path, Label: operation.Label, Access: access, Serve: operation.Serve,
 		})
 	}
-	return routes
+	return append(routes, s.directoryOperations()...)
 }

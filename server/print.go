@@ -82,7 +82,11 @@ func (p *printer) member(key string, v reflect.Value, indent string) {
 	case kindSwitch:
 		p.out.WriteString(" " + strconv.FormatBool(v.Bool()) + "\n")
 	default:
-		p.out.WriteString(" " + quote(textOf(v)) + "\n")
+		text := textOf(v)
+		if v.Type() != reflect.TypeFor[Count]() {
+			text = quote(text)
+		}
+		p.out.WriteString(" " + text + "\n")
 	}
 }
 

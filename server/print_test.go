@@ -20,10 +20,12 @@ func everything(t *testing.T) Config {
 	return Config{
 		Dir: certificateDir(t),
 		Listeners: Listeners{
-			Standard: Listener{"0.0.0.0:443", "https://auth.bank.test"},
-			MTLS:     Listener{"[::1]:8444", "https://mtls.bank.test:8444"},
-			Admin:    Listener{"127.0.0.1:9001", "https://ops.bank.test"},
+			Standard:  Listener{"0.0.0.0:443", "https://auth.bank.test"},
+			MTLS:      Listener{"[::1]:8444", "https://mtls.bank.test:8444"},
+			Directory: &Listener{"[::1]:8445", "https://directory.bank.test:8445"},
+			Admin:     Listener{"127.0.0.1:9001", "https://ops.bank.test"},
 		},
+		Directory: &Directory{Ecosystem: "uk", StatementAlg: "ES256", Lock: true},
 		TLS: ServerTLS{
 			RSA: &KeyPair{"rsa.pem", "rsa.key"}, ECDSA: &KeyPair{"p256.pem", "p256.key"},
 			Hosts: []string{"a.test", "::1", "*.b.test"},
@@ -35,7 +37,7 @@ func everything(t *testing.T) Config {
 			"mine": {
 				Base: "oauth2", AuthMethods: []string{"private_key_jwt"}, AssertionAlgs: []string{"RS256", "ES256"},
 				AssertionAudience: "issuer", AssertionLifetime: Duration(90 * time.Second), ClockSkew: Duration(10*time.Second + 5),
-				SenderConstrained: &no, TokenAlgs: []string{"ES256"}, AccessTokenLifetime: Duration(time.Hour),
+				HTTPSRedirects: &yes, SenderConstrained: &no, TokenAlgs: []string{"ES256"}, AccessTokenLifetime: Duration(time.Hour),
 				MaxAccessTokenLifetime: Duration(90 * time.Minute), DNMatching: mtls.MatchBrazil,
 				DPoPAlgs: []string{"PS256", "ES384"}, DPoPNonce: &yes,
 				RefreshRotation: &yes, RefreshForClientCredentials: &yes, RefreshWithRenewedCertificate: &no,
@@ -53,6 +55,14 @@ func everything(t *testing.T) Config {
 				Management: &Management{UnboundTokens: true, Basic: true, Policies: []string{"mine", "fapi2"}},
 				Trust:      Trust{SandboxCA: true, CAs: []string{"good.pem"}, CRLs: []string{"./good.pem"}},
 				JWKS:       Fetch{AllowPrivate: []netip.Prefix{prefix("10.0.0.0/8")}, CAs: []string{"good.pem"}},
+				Registration: &Registration{
+					Access: []string{"open", "software_statement"}, Policy: "mine", MaxClients: 17, MaxClientsPerSoftware: 3, UnusedClients: Duration(time.Hour), Directory: []string{"raidiam"},
+					Ecosystem: "brazil", DirectoryID: "74e929d9-33b6-4d85-8ba7-c146c867a817", Scopes: []string{"openid"},
+					Issuers: map[string]*StatementIssuer{"true": {
+						Ecosystem: "uk", Issuer: "OpenBanking Ltd", Keys: "https://keys.bank.test/openbanking.jwks",
+						Algs: []string{"PS256"}, MaxAge: Duration(time.Hour), SingleUse: true, Policy: "mine",
+					}},
+				},
 			},
 		},
 		Log: Log{Level: "debug"},

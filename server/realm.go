@@ -34,13 +34,19 @@ type realm struct {
 	log    *slog.Logger
 
 	clients *registration.Registry
-	apis    *registration.APIs
-	users   *users.Users
-	access  *registration.AccessPolicies
-	keys    *token.Keyring
-	issuer  *token.Issuer
-	binder  *binding.Binder
-	site    *endpoint.Site
+	fetch   *registration.Fetcher
+	// registrar judges registration requests, with initial access tokens among them;
+	// nil where nobody may register.
+	registrar *registration.Registrar
+	initial   *registration.InitialTokens
+
+	apis   *registration.APIs
+	users  *users.Users
+	access *registration.AccessPolicies
+	keys   *token.Keyring
+	issuer *token.Issuer
+	binder *binding.Binder
+	site   *endpoint.Site
 
 	sessions *token.Sessions
 	lists    *endpoint.Lists
@@ -80,6 +86,9 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 	if err := r.openClients(ctx, s, sealer); err != nil {
 		return nil, err
 	}
+	if err := r.openRegistrar(s); err != nil {
+		return nil, err
+	}
 	tokenSealer, err := store.NewSealer(s.master[:], name+"/refresh-token")
 	if err != nil {
 		return nil, fmt.Errorf("realm %s: %w", name, err)
@@ -96,6 +105,7 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		Now:                r.now,
 		Sessions:           r.sessions,
 		Client:             r.clients.Get,
+		Standing:           s.standing(name),
 		User:               r.userActive,
 		CertificateRevoked: r.certificateRevoked,
 		Signed:             s.metrics.ObserveSigning,
@@ -140,6 +150,11 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 	if err != nil {
 		return fmt.Errorf("realm %s: jwks.cas: %w", r.name, err)
 	}
+	r.fetch = registration.NewFetcher(registration.FetchConfig{
+		AllowPrivate: r.config.JWKS.AllowPrivate, AnyPort: len(r.config.JWKS.AllowPrivate) > 0, RootCAs: roots, Now: r.now,
+		Own: s.ownDocument(),
+	})
+	r.openInitial(s, sealer)
 	r.clients, err = registration.Open(ctx, registration.Config{
 		Realm:         r.name,
 		Store:         s.store,
@@ -148,11 +163,11 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 		DefaultPolicy: r.config.Policy,
 		Scopes:        r.scopes(),
 		Grants:        r.registrable,
-		Fetch: registration.NewFetcher(registration.FetchConfig{
-			AllowPrivate: r.config.JWKS.AllowPrivate, AnyPort: len(r.config.JWKS.AllowPrivate) > 0, RootCAs: roots, Now: r.now,
-		}),
+		Fetch:         r.fetch,
 		Now:           r.now,
 		AllowTestKeys: r.sandboxed,
+		Initial:       r.initial,
+		Quota:         r.config.Registration.quota(),
 	})
 	if err != nil {
 		return fmt.Errorf("clients of realm %s: %w", r.name, err)

@@ -20,6 +20,8 @@ type Running struct {
 	Operator string            `json:"operator"` // URL of the operator's listener
 	MTLS     string            `json:"mtls"`     // URL of the mTLS listener
 	Issuers  map[string]string `json:"issuers"`  // by realm
+	// Directory is the URL of the directory of participants; empty without one.
+	Directory string `json:"directory,omitempty"`
 }
 
 // FindRunning reads where a directory's server is; the zero value means that
@@ -39,6 +41,9 @@ func FindRunning(dir string) (Running, error) {
 // announce writes where this server is.
 func (s *Server) announce() error {
 	running := Running{Operator: s.config.Listeners.Admin.URL, MTLS: s.config.Listeners.MTLS.URL, Issuers: map[string]string{}}
+	if s.directory != nil {
+		running.Directory = s.config.Listeners.Directory.URL
+	}
 	for name, r := range s.realms {
 		running.Issuers[name] = r.config.Issuer
 	}

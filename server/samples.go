@@ -4,6 +4,7 @@ import (
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/participant"
 	"github.com/fapid/fapid/server/users"
@@ -14,7 +15,10 @@ import (
 // paths of another server, with the client of that server's documentation.
 func sampleRealms() map[string]*Realm {
 	plain := func(layout string, scopes ...string) *Realm {
-		return &Realm{Layout: layout, Sandbox: true, Policy: "oauth2", Scopes: scopes, Management: &Management{}}
+		return &Realm{
+			Layout: layout, Sandbox: true, Policy: "oauth2", Scopes: scopes,
+			Management: &Management{}, Registration: &Registration{Access: anyWay},
+		}
 	}
 	cern := plain("cern", "openid", "accounts")
 	cern.Subject = "service-account-{client_id}"
@@ -28,14 +32,22 @@ func sampleRealms() map[string]*Realm {
 		"default": {
 			Sandbox: true, Policy: "fapi2", Policies: []string{"sandbox", "oauth2", "fapi1-advanced"},
 			Scopes: []string{"openid", "accounts", "payments", "directory:software"}, Management: &Management{},
+			Registration: &Registration{Access: anyWay, Policy: "oauth2", Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
 		},
-		"strict":  {Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"}, Management: &Management{}},
+		"strict": {
+			Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"}, Management: &Management{},
+			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
+		},
 		"myrealm": plain("keycloak", "openid", "accounts"),
 		"cern":    cern,
 		"myorg":   myorg,
 		"aidbox":  aidbox,
 	}
 }
+
+// anyWay lets software register itself at a realm by nothing, and by whatever it
+// has.
+var anyWay = []string{accessOpen, accessInitial, accessCertificate, accessStatement}
 
 // sample is one client of a fresh sandbox.
 type sample struct {
@@ -45,14 +57,15 @@ type sample struct {
 	secret          string
 	transport       certs.KeyAlgorithm // empty: no client certificate
 	selfSigned      bool
-	san             bool  // registers its SAN DNS name instead of its subject
-	bound           bool  // to its certificate
-	dpop            bool  // to its DPoP key
-	exchange        bool  // may be given the tokens and the word of others
-	opaque          bool  // its access tokens
-	lifetime        int64 // of access tokens in seconds; 0 for the policy's
-	manages         bool  // has the scopes of the management API, and no others
-	basic           bool  // may use it by HTTP Basic
+	san             bool   // registers its SAN DNS name instead of its subject
+	bound           bool   // to its certificate
+	dpop            bool   // to its DPoP key
+	exchange        bool   // may be given the tokens and the word of others
+	opaque          bool   // its access tokens
+	lifetime        int64  // of access tokens in seconds; 0 for the policy's
+	software        string // SoftwareStatementId in the directory; empty: none
+	manages         bool   // has the scopes of the management API, and no others
+	basic           bool   // may use it by HTTP Basic
 }
 
 // grantTypes are what the sample is registered for.
@@ -78,12 +91,12 @@ func (s sample) scopes(realm *Realm) []string {
 // samples are the clients of a fresh sandbox: in the default realm one for each
 // way of proving who one is, in the others the one of their documentation.
 var samples = []sample{
-	{realm: "default", id: "tpp-tls", name: "TPP with a certificate, by subject", policy: "fapi2", method: oauth.AuthTLS, transport: certs.RSA2048, bound: true},
-	{realm: "default", id: "tpp-san", name: "TPP with a certificate, by DNS name", policy: "fapi2", method: oauth.AuthTLS, transport: certs.RSA2048, san: true, bound: true},
-	{realm: "default", id: "tpp-self-signed", name: "TPP with a certificate of its own making", policy: "fapi2", method: oauth.AuthSelfSignedTLS, transport: certs.RSA2048, selfSigned: true, bound: true},
-	{realm: "default", id: "tpp-jwt", name: "TPP with a signing key, PS256", policy: "sandbox", method: oauth.AuthPrivateKeyJWT, alg: "PS256", transport: certs.RSA2048},
-	{realm: "default", id: "tpp-jwt-es256", name: "TPP with a signing key, ES256", policy: "sandbox", method: oauth.AuthPrivateKeyJWT, alg: "ES256", transport: certs.RSA2048},
-	{realm: "default", id: "tpp-dpop", name: "TPP with a signing key and DPoP, no certificate", policy: "fapi2", method: oauth.AuthPrivateKeyJWT, alg: "ES256", dpop: true},
+	{realm: "default", id: "tpp-tls", name: "TPP with a certificate, by subject", policy: "fapi2", method: oauth.AuthTLS, transport: certs.RSA2048, bound: true, software: "5d0f1a52-7c3e-4b6d-9e21-3c8a4f7b10a1"},
+	{realm: "default", id: "tpp-san", name: "TPP with a certificate, by DNS name", policy: "fapi2", method: oauth.AuthTLS, transport: certs.RSA2048, san: true, bound: true, software: "5d0f1a52-7c3e-4b6d-9e21-3c8a4f7b10a2"},
+	{realm: "default", id: "tpp-self-signed", name: "TPP with a certificate of its own making", policy: "fapi2", method: oauth.AuthSelfSignedTLS, transport: certs.RSA2048, selfSigned: true, bound: true, software: "5d0f1a52-7c3e-4b6d-9e21-3c8a4f7b10a3"},
+	{realm: "default", id: "tpp-jwt", name: "TPP with a signing key, PS256", policy: "sandbox", method: oauth.AuthPrivateKeyJWT, alg: "PS256", transport: certs.RSA2048, software: "5d0f1a52-7c3e-4b6d-9e21-3c8a4f7b10a4"},
+	{realm: "default", id: "tpp-jwt-es256", name: "TPP with a signing key, ES256", policy: "sandbox", method: oauth.AuthPrivateKeyJWT, alg: "ES256", transport: certs.RSA2048, software: "5d0f1a52-7c3e-4b6d-9e21-3c8a4f7b10a5"},
+	{realm: "default", id: "tpp-dpop", name: "TPP with a signing key and DPoP, no certificate", policy: "fapi2", method: oauth.AuthPrivateKeyJWT, alg: "ES256", dpop: true, software: "5d0f1a52-7c3e-4b6d-9e21-3c8a4f7b10a6"},
 	{realm: "default", id: "aggregator", name: "API that calls the bank for its callers", policy: "fapi2", method: oauth.AuthTLS, transport: certs.P256, bound: true, exchange: true},
 	{realm: "default", id: "api-client", name: "Plain OAuth client", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "verysecret"},
 	{realm: "default", id: "manager", name: "Client that manages the realm", policy: "fapi2", method: oauth.AuthTLS, transport: certs.P256, bound: true, manages: true},
@@ -142,5 +155,48 @@ func sampleUsers() []users.User {
 		person("bob", "Bob",
 			users.Account{ID: "20001", Currency: "EUR", Kind: "CurrentAccount", Nickname: "Everyday", IBAN: "DE89370400440532013000", Balance: "87.13"},
 		),
+	}
+}
+
+// The organisations of a fresh sandbox's directory. Their ids are the same in
+// every sandbox, so that a line of the documentation works in each.
+const (
+	sampleTPP    = "7c9e6a1e-1c5d-4f53-9a63-1d2f5b8a4e01"
+	sampleBank   = "7c9e6a1e-1c5d-4f53-9a63-1d2f5b8a4e02"
+	sampleServer = "7c9e6a1e-1c5d-4f53-9a63-1d2f5b8a4e03"
+)
+
+// sampleOrganisations say enough of themselves for every kind of certificate.
+func sampleOrganisations() []directory.Organisation {
+	return []directory.Organisation{
+		{
+			ID: sampleTPP, OrganisationName: "Example TPP Ltd", LegalEntityName: "Example TPP Ltd", RegisteredName: "Example TPP Ltd",
+			CountryOfRegistration: "GB", RegistrationNumber: "12345678000195", RegistrationID: "PSDGB-FCA-765432",
+			City: "London", State: "LN", Country: "GB", Claims: sampleRoles(),
+		},
+		{
+			ID: sampleBank, OrganisationName: "fapid sandbox bank", LegalEntityName: "fapid sandbox bank", RegisteredName: "fapid sandbox bank",
+			CountryOfRegistration: "GB", RegistrationNumber: "98765432000198", RegistrationID: "PSDGB-FCA-123456",
+			City: "London", State: "LN", Country: "GB",
+			Claims: []directory.AuthorityClaim{{Domain: "PSD2", Role: "ASPSP", RegistrationID: "123456"}},
+		},
+	}
+}
+
+// sampleRoles are those of the sample TPP: to read accounts and to pay, by the
+// names of each ecosystem.
+func sampleRoles() []directory.AuthorityClaim {
+	countries := func(codes ...string) (all []directory.Authorisation) {
+		for _, code := range codes {
+			all = append(all, directory.Authorisation{MemberState: code})
+		}
+		return all
+	}
+	return []directory.AuthorityClaim{
+		{Domain: "PSD2", Role: "AISP", RegistrationID: "765432", Authorisations: countries("GB", "IE")},
+		{Domain: "PSD2", Role: "PISP", RegistrationID: "765432", Authorisations: countries("GB")},
+		{Domain: "Open Finance Brasil", Role: "DADOS", RegistrationID: "12345678-DADOS"},
+		{Domain: "Open Finance Brasil", Role: "PAGTO", RegistrationID: "12345678-PAGTO"},
+		{Domain: "CDR", Role: "DATA_RECIPIENT", RegistrationID: "ADR000001"},
 	}
 }

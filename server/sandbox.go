@@ -31,8 +31,8 @@ var Loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustPa
 
 // Doors are the listeners as the command line of `fapid dev` has them.
 type Doors struct {
-	Host                      string
-	Port, MTLSPort, AdminPort int
+	Host                                     string
+	Port, MTLSPort, DirectoryPort, AdminPort int
 	// Given says that the command line named any of them.
 	Given bool
 }
@@ -48,12 +48,14 @@ func sandboxConfig(dir string, doors Doors) Config {
 		realm.Trust, realm.JWKS = Trust{SandboxCA: true}, Fetch{AllowPrivate: Loopback}
 		realms[name] = realm
 	}
+	directory := at("https", doors.Host, doors.DirectoryPort)
 	config := Config{
 		Dir: dir,
 		Listeners: Listeners{
-			Standard: at("https", doors.Host, doors.Port),
-			MTLS:     at("https", doors.Host, doors.MTLSPort),
-			Admin:    at("http", "localhost", doors.AdminPort),
+			Standard:  at("https", doors.Host, doors.Port),
+			MTLS:      at("https", doors.Host, doors.MTLSPort),
+			Directory: &directory,
+			Admin:     at("http", "localhost", doors.AdminPort),
 		},
 		Realms: realms,
 	}
@@ -111,12 +113,16 @@ func unedited(dir string, text []byte) bool {
 	if err != nil {
 		return false
 	}
+	if config.Listeners.Directory == nil {
+		return false
+	}
 	var doors Doors
 	for _, at := range []struct {
 		address string
 		port    *int
 	}{
 		{config.Listeners.Admin.Address, &doors.AdminPort},
+		{config.Listeners.Directory.Address, &doors.DirectoryPort},
 		{config.Listeners.MTLS.Address, &doors.MTLSPort},
 		{config.Listeners.Standard.Address, &doors.Port},
 	} {
@@ -139,6 +145,7 @@ func (d Doors) flags() map[string]string {
 	return map[string]string{
 		"listeners.standard.address": listeners.Standard.Address, "listeners.standard.url": listeners.Standard.URL,
 		"listeners.mtls.address": listeners.MTLS.Address, "listeners.mtls.url": listeners.MTLS.URL,
+		"listeners.directory.address": listeners.Directory.Address, "listeners.directory.url": listeners.Directory.URL,
 		"listeners.admin.address": listeners.Admin.Address, "listeners.admin.url": listeners.Admin.URL,
 	}
 }
@@ -167,6 +174,9 @@ func OpenSandbox(ctx context.Context, config Config, fapid string, options Optio
 // furnishAll makes the sample clients that are missing: keys, certificates,
 // folder and registration. What is there already stays as it is.
 func (s *Server) furnishAll(ctx context.Context, fapid string) error {
+	if err := s.furnishDirectory(ctx); err != nil {
+		return err
+	}
 	failures := make([]error, len(samples))
 	var making sync.WaitGroup
 	for i, sample := range samples {
@@ -250,13 +260,15 @@ func (s *Server) furnish(ctx context.Context, sample sample) error {
 	case err != nil:
 		return err
 	}
-	if _, ok := realm.clients.Get(sample.id); ok {
-		return nil
+	if _, ok := realm.clients.Get(sample.id); !ok {
+		metadata := p.Metadata
+		metadata.ClientSecret = registration.Secret(p.Secret)
+		if _, _, err := realm.clients.Put(ctx, metadata); err != nil {
+			return fmt.Errorf("sample client %s: %w", sample.id, err)
+		}
 	}
-	metadata := p.Metadata
-	metadata.ClientSecret = registration.Secret(p.Secret)
-	if _, _, err := realm.clients.Put(ctx, metadata); err != nil {
-		return fmt.Errorf("sample client %s: %w", sample.id, err)
+	if err := s.enrol(ctx, sample, p); err != nil {
+		return fmt.Errorf("software of sample client %s: %w", sample.id, err)
 	}
 	return nil
 }

@@ -82,6 +82,8 @@ func textSchema(t reflect.Type, set choice) map[string]any {
 	case t == reflect.TypeFor[Duration]():
 		schema["pattern"] = `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 		schema["examples"] = []string{"90s", "10m", "1h30m"}
+	case t == reflect.TypeFor[Count]():
+		return map[string]any{"type": "integer", "minimum": 1, "maximum": maxCount}
 	case t == reflect.TypeFor[Offset]():
 		schema["pattern"] = `^-?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 		schema["examples"] = []string{"720h", "-24h"}

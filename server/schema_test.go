@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,15 +40,16 @@ func TestSchema(t *testing.T) {
 		return config
 	}
 	for want, spoil := range map[string]func(map[string]any){
-		"log.levl: unknown":                                    func(c map[string]any) { at(c, "log")["levl"] = "x" },
-		"log.level: not in the enumeration":                    func(c map[string]any) { at(c, "log")["level"] = "loud" },
-		"tls.rsa.key: missing":                                 func(c map[string]any) { delete(at(c, "tls", "rsa"), "key") },
-		"dir: number, not [string]":                            func(c map[string]any) { c["dir"] = 1.0 },
-		"realms.UK: does not match the pattern":                func(c map[string]any) { at(c, "realms")["UK"] = nil },
-		"policies.mine.clock_skew: does not match the pattern": func(c map[string]any) { at(c, "policies", "mine")["clock_skew"] = "10" },
-		"realms.true.policy: none of anyOf":                    func(c map[string]any) { at(c, "realms", "true")["policy"] = "A B" },
-		"proxy.trusted.0: does not match the pattern":          func(c map[string]any) { at(c, "proxy")["trusted"] = []any{"10.0.0.1"} },
-		"realms.true.scopes: string, not [array]":              func(c map[string]any) { at(c, "realms", "true")["scopes"] = "openid" },
+		"log.levl: unknown":                                           func(c map[string]any) { at(c, "log")["levl"] = "x" },
+		"log.level: not in the enumeration":                           func(c map[string]any) { at(c, "log")["level"] = "loud" },
+		"tls.rsa.key: missing":                                        func(c map[string]any) { delete(at(c, "tls", "rsa"), "key") },
+		"dir: integer, not [string]":                                  func(c map[string]any) { c["dir"] = 1.0 },
+		"realms.true.registration.max_clients: number, not [integer]": func(c map[string]any) { at(c, "realms", "true", "registration")["max_clients"] = 1.5 },
+		"realms.UK: does not match the pattern":                       func(c map[string]any) { at(c, "realms")["UK"] = nil },
+		"policies.mine.clock_skew: does not match the pattern":        func(c map[string]any) { at(c, "policies", "mine")["clock_skew"] = "10" },
+		"realms.true.policy: none of anyOf":                           func(c map[string]any) { at(c, "realms", "true")["policy"] = "A B" },
+		"proxy.trusted.0: does not match the pattern":                 func(c map[string]any) { at(c, "proxy")["trusted"] = []any{"10.0.0.1"} },
+		"realms.true.scopes: string, not [array]":                     func(c map[string]any) { at(c, "realms", "true")["scopes"] = "openid" },
 	} {
 		config := good()
 		spoil(config)
@@ -93,6 +95,9 @@ func typeOf(value any) string {
 		return "string"
 	case bool:
 		return "boolean"
+	}
+	if number, ok := value.(float64); ok && number == math.Trunc(number) {
+		return "integer"
 	}
 	return "number"
 }

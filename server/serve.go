@@ -86,14 +86,18 @@ func (s *Server) listenAll(ctx context.Context) (doors []door, err error) {
 	}()
 	listeners, limits := s.config.Listeners, s.options.Limits.filled()
 	for _, at := range []struct {
-		config Listener
+		config *Listener
 		flag   string
 		router *endpoint.Router
 	}{
-		{listeners.Standard, "port", s.standard},
-		{listeners.MTLS, "mtls-port", s.mtls},
-		{listeners.Admin, "admin-port", s.admin},
+		{&listeners.Standard, "port", s.standard},
+		{&listeners.MTLS, "mtls-port", s.mtls},
+		{listeners.Directory, "directory-port", s.registry},
+		{&listeners.Admin, "admin-port", s.admin},
 	} {
+		if at.router == nil {
+			continue
+		}
 		listeners, err := listen(ctx, at.config.Address, at.flag)
 		if err != nil {
 			return doors, err
@@ -110,7 +114,7 @@ func (s *Server) listenAll(ctx context.Context) (doors []door, err error) {
 			DisableGeneralOptionsHandler: true,
 		}
 		if at.router != s.admin {
-			config := mtls.ServerConfig(s.certs, at.router == s.mtls)
+			config := mtls.ServerConfig(s.certs, at.router.AsksCertificate())
 			server.TLSConfig = config
 			server.ConnContext = mtls.ConnContext
 			for i, listener := range listeners {
@@ -185,9 +189,17 @@ func (s *Server) everyMinute(ctx context.Context) {
 		if err := r.keys.Refresh(ctx); err != nil && ctx.Err() == nil {
 			s.options.Log.Error("signing keys could not be read", "realm", name, "error", err.Error())
 		}
+		if err := r.expireUnused(ctx); err != nil && ctx.Err() == nil {
+			s.options.Log.Error("unused clients could not be deleted", "realm", name, "error", err.Error())
+		}
 	}
 	if !s.samplesDue.IsZero() && s.options.Now().After(s.samplesDue) {
 		s.renewSamples(ctx)
+	}
+	if s.directory != nil {
+		if err := s.directory.Keyring().Refresh(ctx); err != nil && ctx.Err() == nil {
+			s.options.Log.Error("the keys of software statements could not be read", "error", err.Error())
+		}
 	}
 	if err := s.renewServerCertificates(ctx); err != nil && ctx.Err() == nil {
 		s.options.Log.Error("server certificates could not be renewed", "error", err.Error())

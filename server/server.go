@@ -29,6 +29,7 @@ import (
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/admin"
+	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/token"
@@ -55,6 +56,8 @@ type Server struct {
 
 	gateways              *mtls.Forwarding // nil for none
 	standard, mtls, admin *endpoint.Router
+	registry              *endpoint.Router // the directory's; nil without one
+	directory             *directory.Directory
 	operatorKey           string
 	draining              atomic.Bool // set when the server begins to end
 
@@ -153,11 +156,20 @@ func (s *Server) slowestClock() func() time.Time {
 	return s.clock(slowest)
 }
 
-// openRealms builds the realms, the default one first.
+// realmOrder are the names of the realms, the default one first.
+func (c *Config) realmOrder() []string {
+	order := slices.Sorted(maps.Keys(c.Realms))
+	if at := slices.Index(order, "default"); at > 0 {
+		order = slices.Insert(slices.Delete(order, at, at+1), 0, "default")
+	}
+	return order
+}
+
+// openRealms builds the directory and the realms, the default one first.
 func (s *Server) openRealms(ctx context.Context) error {
-	s.order = slices.Sorted(maps.Keys(s.config.Realms))
-	if at := slices.Index(s.order, "default"); at > 0 {
-		s.order = slices.Insert(slices.Delete(s.order, at, at+1), 0, "default")
+	s.order = s.config.realmOrder()
+	if err := s.openDirectory(ctx); err != nil {
+		return err
 	}
 	var err error
 	if s.gateways, err = s.config.Gateways.forwarding(); err != nil {
@@ -188,6 +200,9 @@ func (s *Server) route() error {
 				return err
 			}
 		}
+	}
+	if err := s.routeDirectory(); err != nil {
+		return err
 	}
 	return s.routeOperator()
 }
@@ -248,6 +263,15 @@ func (s *Server) Operator() (handler http.Handler, key string) { return s.admin,
 func (s *Server) Clients(realm string) *registration.Registry {
 	if r, ok := s.realms[realm]; ok {
 		return r.clients
+	}
+	return nil
+}
+
+// InitialTokens are the initial access tokens of a realm, nil for a name there is none of and
+// for a realm where no software registers itself.
+func (s *Server) InitialTokens(realm string) *registration.InitialTokens {
+	if r, ok := s.realms[realm]; ok {
+		return r.initial
 	}
 	return nil
 }
@@ -332,7 +356,11 @@ func (s *Server) secret(name string) ([]byte, error) {
 // issuer's first: it is the certificate's common name.
 func (s *Server) hosts() []string {
 	var hosts []string
-	for _, address := range []string{s.config.Listeners.Standard.URL, s.config.Listeners.MTLS.URL} {
+	addresses := []string{s.config.Listeners.Standard.URL, s.config.Listeners.MTLS.URL}
+	if s.config.Listeners.Directory != nil {
+		addresses = append(addresses, s.config.Listeners.Directory.URL)
+	}
+	for _, address := range addresses {
 		if parsed, err := url.Parse(address); err == nil {
 			hosts = append(hosts, parsed.Hostname())
 		}

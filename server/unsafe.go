@@ -25,7 +25,8 @@ import (
 //     client could make it ask what listens on this machine only;
 //   - a management API that takes tokens bound to nothing, or secrets, in a realm
 //     whose policy binds every token: whoever has one manages the realm;
-//   - a server certificate or a trusted CA whose private key is public.
+//   - a server certificate, a trusted CA or an issuer of software statements whose
+//     private key is public.
 //
 // An operator's listener beyond loopback is refused by Complete already. The
 // error is [Problems], all of them.
@@ -38,10 +39,13 @@ func (c *Config) Unsafe() error {
 			k.refuse(at+".clock", "certificates and tokens that have expired would be taken again; only a realm with sandbox: true may have it")
 		}
 		k.openManagement(at+".management", realm)
-		if !c.Listeners.Standard.local() || !c.Listeners.MTLS.local() {
+		if !c.Listeners.local() {
 			k.publicRealm(at, realm)
 		}
 		k.knownKeys(at+".trust.cas", realm.Trust.CAs...)
+		if realm.Registration != nil {
+			k.statementKeys(at+".registration", realm.Registration)
+		}
 	}
 	if c.TLS.RSA != nil {
 		k.knownKeys("tls.rsa.certificate", c.TLS.RSA.Certificate)
@@ -50,6 +54,11 @@ func (c *Config) Unsafe() error {
 		k.knownKeys("tls.ecdsa.certificate", c.TLS.ECDSA.Certificate)
 	}
 	return k.problems.err()
+}
+
+// local reports whether only this machine reaches the doors.
+func (l *Listeners) local() bool {
+	return l.Standard.local() && l.MTLS.local() && (l.Directory == nil || l.Directory.local())
 }
 
 // local reports whether only this machine reaches the listener, directly or

@@ -15,11 +15,11 @@ import (
 
 // devFlags are the flags of `fapid dev`.
 type devFlags struct {
-	dir, host                 string
-	port, mtlsPort, adminPort int
-	ephemeral, reset          bool
-	verbose                   bool
-	layout                    string
+	dir, host                                string
+	port, mtlsPort, directoryPort, adminPort int
+	ephemeral, reset                         bool
+	verbose                                  bool
+	layout                                   string
 }
 
 func devCommand() *cobra.Command {
@@ -28,7 +28,7 @@ func devCommand() *cobra.Command {
 		Use:   "dev",
 		Short: "Start a sandbox with everything a test needs",
 		Long: `Start a sandbox: a CA, certificates, sample clients, an authorization server on
-two listeners and a bank to call. Everything is made on the first start, kept in
+two listeners, a directory of participants and a bank to call. Everything is made on the first start, kept in
 one directory and used again by the next.`,
 		Example: `  fapid dev
   fapid dev --port 9443 --mtls-port 9444
@@ -43,6 +43,7 @@ one directory and used again by the next.`,
 	set.StringVar(&flags.host, "host", "localhost", "name clients reach the server by")
 	set.IntVar(&flags.port, "port", 8443, "port of the standard listener, the issuer")
 	set.IntVar(&flags.mtlsPort, "mtls-port", 8444, "port of the mTLS listener")
+	set.IntVar(&flags.directoryPort, "directory-port", 8445, "port of the directory of participants")
 	set.IntVar(&flags.adminPort, "admin-port", 9000, "port of the operator's listener, on loopback")
 	set.BoolVar(&flags.ephemeral, "ephemeral", false, "keep nothing after exit")
 	set.BoolVar(&flags.reset, "reset", false, "delete the sandbox in the directory first")
@@ -91,7 +92,10 @@ func runDev(command *cobra.Command, flags devFlags) error {
 	if err != nil {
 		return err
 	}
-	return s.Serve(command.Context(), func() { greet(out, config, append(s.Recipes(here), lines...), started) })
+	return s.Serve(command.Context(), func() {
+		greet(out, config, append(s.Recipes(here), lines...), started)
+		server.Settle()
+	})
 }
 
 // reset deletes a sandbox and nothing else, and says what.
@@ -117,8 +121,8 @@ func reset(out io.Writer, dir string) error {
 func (f devFlags) doors(command *cobra.Command) server.Doors {
 	given := command.Flags().Changed
 	return server.Doors{
-		Host: f.host, Port: f.port, MTLSPort: f.mtlsPort, AdminPort: f.adminPort,
-		Given: given("host") || given("port") || given("mtls-port") || given("admin-port"),
+		Host: f.host, Port: f.port, MTLSPort: f.mtlsPort, DirectoryPort: f.directoryPort, AdminPort: f.adminPort,
+		Given: given("host") || given("port") || given("mtls-port") || given("directory-port") || given("admin-port"),
 	}
 }
 
@@ -147,8 +151,12 @@ func greet(out io.Writer, config server.Config, recipes []server.Recipe, started
 	listeners := config.Listeners
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nfapid %s is ready after %d ms.\n\n", buildVersion(), time.Since(started).Milliseconds())
-	fmt.Fprintf(&text, "  issuer    %s\n  mTLS      %s\n  operator  %s   explanations, health, metrics\n  directory %s\n", listeners.Standard.URL, listeners.MTLS.URL, listeners.Admin.URL, config.Dir)
-	fmt.Fprintf(&text, "\nFor tests only: the keys in this directory are sample keys.\n")
+	fmt.Fprintf(&text, "  issuer    %s\n  mTLS      %s\n", listeners.Standard.URL, listeners.MTLS.URL)
+	if listeners.Directory != nil {
+		fmt.Fprintf(&text, "  directory %s   participants, their software and keys\n", listeners.Directory.URL)
+	}
+	fmt.Fprintf(&text, "  operator  %s   explanations, health, metrics\n  folder    %s\n", listeners.Admin.URL, config.Dir)
+	fmt.Fprintf(&text, "\nFor tests only: the keys in this folder are sample keys.\n")
 	for i, recipe := range recipes {
 		fmt.Fprintf(&text, "\n# %d. %s\n%s\n", i+1, recipe.Title, recipe.Command)
 	}

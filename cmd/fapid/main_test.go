@@ -78,20 +78,20 @@ func sandboxIn(folder string) error {
 	})
 }
 
-// doors are three free ports: standard, mTLS, operator.
-type doors [3]string
+// doors are four free ports: standard, mTLS, operator, directory.
+type doors [4]string
 
 func (d doors) flags() []string {
-	return []string{"--port", d[0], "--mtls-port", d[1], "--admin-port", d[2]}
+	return []string{"--port", d[0], "--mtls-port", d[1], "--admin-port", d[2], "--directory-port", d[3]}
 }
 
 // replace writes these ports where a text has the usual ones; restore undoes it.
 func (d doors) replace(text string) string {
-	return strings.NewReplacer("8443", d[0], "8444", d[1], "9000", d[2]).Replace(text)
+	return strings.NewReplacer("8443", d[0], "8444", d[1], "9000", d[2], "8445", d[3]).Replace(text)
 }
 
 func (d doors) restore(text string) string {
-	return strings.NewReplacer(d[0], "8443", d[1], "8444", d[2], "9000").Replace(text)
+	return strings.NewReplacer(d[0], "8443", d[1], "8444", d[2], "9000", d[3], "8445").Replace(text)
 }
 
 // nextPort walks through a range below the one the kernel gives out, from a

@@ -31,7 +31,7 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// setUp gives a script its ports, $PORT, $MTLS and $ADMIN, and the folder of the
+// setUp gives a script its ports, $PORT, $MTLS, $ADMIN and $DIRECTORY, and the folder of the
 // public test keys, $TESTKEYS.
 func setUp(env *testscript.Env) error {
 	keys, err := filepath.Abs(filepath.Join("..", "..", "testkeys"))
@@ -43,8 +43,13 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("PORT", ports[0])
 	env.Setenv("MTLS", ports[1])
 	env.Setenv("ADMIN", ports[2])
+	env.Setenv("DIRECTORY", ports[3])
 	env.Values["server"] = new(*process)
 	return nil
+}
+
+func portsOf(ts *testscript.TestScript) doors {
+	return doors{ts.Getenv("PORT"), ts.Getenv("MTLS"), ts.Getenv("ADMIN"), ts.Getenv("DIRECTORY")}
 }
 
 func serverOf(ts *testscript.TestScript) **process { return ts.Value("server").(**process) }
@@ -57,8 +62,7 @@ func sandboxCommand(ts *testscript.TestScript, _ bool, _ []string) {
 // dev starts `fapid dev` on the script's ports and waits until it is ready; what
 // it prints goes to dev.out and dev.err.
 func devScriptCommand(ts *testscript.TestScript, _ bool, args []string) {
-	ports := doors{ts.Getenv("PORT"), ts.Getenv("MTLS"), ts.Getenv("ADMIN")}
-	begin(ts, "Ctrl-C", append(append([]string{"dev"}, ports.flags()...), args...))
+	begin(ts, "Ctrl-C", append(append([]string{"dev"}, portsOf(ts).flags()...), args...))
 	saveOutput(ts)
 }
 
@@ -203,9 +207,9 @@ func portCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { _ = listener.Close() })
 }
 
-// ports FILE... writes the script's ports where the files have 8443, 8444, 9000.
+// ports FILE... writes the script's ports where the files have the usual ones.
 func portsCommand(ts *testscript.TestScript, _ bool, args []string) {
-	ports := doors{ts.Getenv("PORT"), ts.Getenv("MTLS"), ts.Getenv("ADMIN")}
+	ports := portsOf(ts)
 	for _, name := range args {
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(ports.replace(ts.ReadFile(name))), 0o600))
 	}

@@ -41,7 +41,8 @@ file, flags override both.`,
 	set.StringVar(&file, "config", "fapid.yaml", "configuration file")
 	for flag, path := range map[string]string{
 		"dir": "dir", "address": "listeners.standard.address", "mtls-address": "listeners.mtls.address",
-		"admin-address": "listeners.admin.address", "log-level": "log.level",
+		"directory-address": "listeners.directory.address",
+		"admin-address":     "listeners.admin.address", "log-level": "log.level",
 	} {
 		overrides[path] = set.String(flag, "", "overrides "+path)
 	}
@@ -74,6 +75,7 @@ func runServe(command *cobra.Command, file string, flags map[string]string) erro
 	return s.Serve(command.Context(), func() {
 		log.Info("ready", "version", buildVersion(), "issuer", config.Listeners.Standard.URL,
 			"mtls", config.Listeners.MTLS.URL, "admin", config.Listeners.Admin.URL, "after_ms", time.Since(started).Milliseconds())
+		server.Settle()
 	})
 }
 

@@ -37,7 +37,7 @@ start_fapid() { # FORMAT
 		FAPID_REALMS__MYORG__ISSUER=https://$auth/t/myorg/oauth2/token FAPID_REALMS__AIDBOX__ISSUER=https://$auth/aidbox \
 		FAPID_PROXY__TRUSTED=127.0.0.1/32 FAPID_PROXY__FORMAT=$1 FAPID_GATEWAYS__TRUSTED=127.0.0.1/32 FAPID_GATEWAYS__FORMAT=pem-escaped \
 		FAPID_REALMS__DEFAULT__TRUST__CAS=$work/foreign.pem \
-		"$FAPID" dev --dir "$work/sandbox" --port 18643 --mtls-port 18644 --admin-port 19600 >"$work/fapid.log" 2>&1 &
+		"$FAPID" dev --dir "$work/sandbox" --port 18643 --mtls-port 18644 --admin-port 19600 --directory-port 18645 >"$work/fapid.log" 2>&1 &
 	started+=($!)
 	until_works curl --silent --fail http://localhost:19600/readyz
 	cp "$work/sandbox/ca.pem" "$work/tls/fapid-ca.pem"

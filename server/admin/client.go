@@ -50,32 +50,39 @@ const maxAnswer = 64 << 20
 
 // call sends a request and returns the body of its answer.
 func (c *Client) call(ctx context.Context, method, path, accept, media string, body []byte) ([]byte, int, error) {
+	header := http.Header{"Accept": {accept}}
+	if media != "" {
+		header.Set("Content-Type", media)
+	}
+	content, status, _, err := c.send(ctx, method, path, header, body)
+	return content, status, err
+}
+
+// send sends a request and returns the body, status and header of its answer.
+func (c *Client) send(ctx context.Context, method, path string, header http.Header, body []byte) ([]byte, int, http.Header, error) {
 	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.Base, "/")+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
-	r.Header.Set("Accept", accept)
-	if media != "" {
-		r.Header.Set("Content-Type", media)
-	}
+	r.Header = header
 	if c.Key != "" {
 		r.Header.Set("Authorization", "Bearer "+c.Key)
 	}
 	answer, err := (&http.Client{Transport: c.Transport, CheckRedirect: noRedirect}).Do(r)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
 	defer answer.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
-		return nil, 0, fmt.Errorf("%s %s: %w", method, path, err)
+		return nil, 0, nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if answer.StatusCode >= 300 {
 		refusal := &APIError{Status: answer.StatusCode}
 		_ = json.Unmarshal(content, refusal) // an answer that is not ours says its status
-		return nil, 0, refusal
+		return nil, 0, nil, refusal
 	}
-	return content, answer.StatusCode, nil
+	return content, answer.StatusCode, answer.Header, nil
 }
 
 // noRedirect keeps the operator key on the address it is for.

@@ -25,6 +25,9 @@ type Authenticator struct {
 	TokenEndpoints []string
 	// MTLSURL is where certificates are asked for; advice names it.
 	MTLSURL string
+	// Standing says why a client that is who it says may do nothing now, nil for one
+	// that may; nil is for a realm where all may.
+	Standing func(*registration.Client) *registration.Suspended
 	// Assertions remembers spent client assertions until they have expired, Grants
 	// the authorization grants.
 	Assertions, Grants store.Claims
@@ -35,6 +38,18 @@ type Authenticator struct {
 	// Verified is told of the certificate, from a CA, of every client that has
 	// authenticated, before anything can be bound to it; nil for nobody.
 	Verified func(context.Context, *mtls.Presented) error
+}
+
+// standing asks whether a client that is who it says may do anything now.
+func (a *Authenticator) standing(client *registration.Client, event *oauth.Event) *registration.Suspended {
+	if a.Standing == nil {
+		return nil
+	}
+	suspended := a.Standing(client)
+	if suspended != nil {
+		event.Fail("client standing", suspended.Expected, suspended.Presented, suspended.Advice)
+	}
+	return suspended
 }
 
 // Attempt is what a request presents to say who sends it.
@@ -98,11 +113,15 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	if err := methods[registered](a, ctx, client, attempt); err != nil {
 		return Identity{}, err
 	}
+	if suspended := a.standing(client, event); suspended != nil {
+		return Identity{}, oauth.InvalidClient("%s", suspended.Public).Because("%w", suspended)
+	}
 	if a.Verified != nil && attempt.Certificate != nil && !attempt.Certificate.SelfSigned() {
 		if err := a.Verified(ctx, attempt.Certificate); err != nil {
 			return Identity{}, err
 		}
 	}
+	client.Used(a.Now())
 	event.ClientID = client.ID
 	return Identity{Client: client, Certificate: attempt.Certificate}, nil
 }

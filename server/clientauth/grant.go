@@ -63,6 +63,9 @@ func (a *Authenticator) Grant(ctx context.Context, text string, event *oauth.Eve
 	if err := verifySignature(k, &read, client, publicKeys(ctx, client), event); err != nil {
 		return nil, err
 	}
+	if suspended := a.standing(client, event); suspended != nil {
+		return nil, k.failed("%w", suspended)
+	}
 	if err := apart(&read, &claims, event); err != nil {
 		return nil, err
 	}

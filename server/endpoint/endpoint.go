@@ -20,9 +20,10 @@ import (
 
 // The listeners a request can arrive on.
 const (
-	Standard = "standard" // server-authenticated TLS; never asks for a certificate
-	MTLS     = "mtls"     // asks for a client certificate; behind mtls_endpoint_aliases
-	Admin    = "admin"    // the operator's, loopback
+	Standard  = "standard"  // server-authenticated TLS; never asks for a certificate
+	MTLS      = "mtls"      // asks for a client certificate; behind mtls_endpoint_aliases
+	Directory = "directory" // asks for a client certificate; the directory of participants
+	Admin     = "admin"     // the operator's, loopback
 )
 
 // MaxBody is the most a request body may hold, in bytes.
@@ -33,7 +34,7 @@ type Request struct {
 	*http.Request
 	Event *oauth.Event
 	Site  *Site
-	// Listener says where the request came in: Standard, MTLS or Admin.
+	// Listener says where the request came in, such as Standard.
 	Listener string
 	// Certificate is what the client presented, not yet verified; nil for none.
 	Certificate *mtls.Presented

@@ -18,10 +18,10 @@ import (
 // paths; everything that must hold for every request, also for the 404 and the
 // 405 that mux answers by itself, is wrapped around it.
 type Router struct {
-	// Listener is Standard, MTLS or Admin.
+	// Listener is Standard, MTLS, Directory or Admin.
 	Listener string
 	// Forwarding knows the trusted proxies, and takes the client certificate from
-	// their header on the mTLS listener. Nil trusts nobody; every other such
+	// their header on the listeners that ask for one. Nil trusts nobody; every other such
 	// header is refused.
 	Forwarding *mtls.Forwarding
 	// AnyHost leaves out the comparison of SNI and Host: for plain HTTP.
@@ -145,6 +145,9 @@ func (route *Route) serve(r *Request) (*Answer, error) {
 	return route.Serve(r.Context(), r)
 }
 
+// AsksCertificate reports whether the listener asks for a client certificate.
+func (ro *Router) AsksCertificate() bool { return ro.Listener == MTLS || ro.Listener == Directory }
+
 // admit checks what belongs to the connection rather than to an endpoint, except
 // that some are for gateways.
 func (ro *Router) admit(r *Request, at *served) error {
@@ -152,7 +155,7 @@ func (ro *Router) admit(r *Request, at *served) error {
 		return r.ofGateway(at)
 	}
 	proxied := ro.Forwarding.FromProxy(r.Request)
-	if proxied && ro.Listener == MTLS {
+	if proxied && ro.AsksCertificate() {
 		return r.forwarded(ro.Forwarding)
 	}
 	if err := ro.Forwarding.Refuse(r.Request); err != nil {
@@ -220,7 +223,7 @@ const endSoon = 30 * 24 * time.Hour
 // that is not for long: certificates that end unnoticed stop whole sandboxes. One
 // that has ended is refused, with a reason.
 func (r *Request) announceEnd(header http.Header) {
-	if r.Certificate == nil || r.Site == nil || r.Listener != MTLS {
+	if r.Certificate == nil || r.Site == nil || r.Listener != MTLS && r.Listener != Directory {
 		return
 	}
 	left := r.Certificate.Leaf.NotAfter.Sub(r.Site.Now())

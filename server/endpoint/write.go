@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/resource"
@@ -101,8 +102,8 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 			header.Set("Allow", at.methods())
 		}
 	}
-	if refusal.Status == http.StatusServiceUnavailable {
-		header.Set("Retry-After", "1")
+	if refusal.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.FormatInt(int64(max(refusal.RetryAfter, time.Second)/time.Second), 10))
 	}
 	answer := &Answer{JSON: problem}
 	if route.Refusal != nil {

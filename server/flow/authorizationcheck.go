@@ -47,7 +47,7 @@ func (a *AuthorizationCheck) serve(ctx context.Context, r *endpoint.Request) (*e
 	guard := *a.Guard
 	guard.RequireBound = check.bound
 	if check.audience != "" {
-		api, ok := a.Targets.find(check.audience)
+		api, _, ok := a.Targets.find(check.audience)
 		if !ok {
 			return nil, oauth.InvalidRequest("audience is not an API of this realm").Because("no API %s", oauth.Clip(check.audience))
 		}

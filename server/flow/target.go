@@ -17,23 +17,31 @@ type Targets struct {
 	// Own is the realm's own API, for requests that name none; a record of the
 	// same identifier replaces it.
 	Own *registration.API
-	// Management is the realm's management API, which no record replaces; nil for
-	// none. A request that names no API and whose scope is all of Reserved means it.
-	Management *registration.API
-	// Reserved are the scopes of the management API: a token for others never has them.
-	Reserved oauth.Scope
+	// Special are further APIs of the server itself, which no record replaces.
+	Special []Special
 }
 
-// find returns an API of the realm.
-func (t *Targets) find(id string) (*registration.API, bool) {
-	if t.Management != nil && id == t.Management.ID {
-		return t.Management, true
+// Special is an API of the server itself with scopes that belong to it: a token for
+// others never has them, and a request that names no API and whose scope is all of
+// them means it.
+type Special struct {
+	*registration.API
+	Scopes oauth.Scope
+	// Scopeless: a token for it is of use without any scope.
+	Scopeless bool
+}
+
+// find returns an API of the realm; special is nil for one that is not.
+func (t *Targets) find(id string) (api *registration.API, special *Special, known bool) {
+	for i := range t.Special {
+		if t.Special[i].ID == id {
+			return t.Special[i].API, &t.Special[i], true
+		}
 	}
-	api, ok := t.APIs.Get(id)
-	if !ok && id == t.Own.ID {
-		return t.Own, true
+	if api, known = t.APIs.Get(id); !known && id == t.Own.ID {
+		return t.Own, nil, true
 	}
-	return api, ok
+	return api, nil, known
 }
 
 // target is what the APIs of a request, taken together, let a client have.
@@ -45,21 +53,21 @@ type target struct {
 	format   string // of the token; empty where no API says
 
 	unlimited bool
-	// reserved are scopes that only the management API gives meaning to; managed
-	// says that it is one of the APIs.
-	reserved oauth.Scope
-	managed  bool
+	// elsewhere are scopes that belong to special APIs which are not among these;
+	// scopeless says that one of these is.
+	elsewhere oauth.Scope
+	scopeless bool
 }
 
-// preset are the APIs of a request that names none: what the client registered,
-// the management API if the scope is all of its, or else the realm's own.
+// preset are the APIs of a request that names none: what the client registered, the
+// API that all of the scope belongs to, or else the realm's own.
 func (t *Targets) preset(scope oauth.Scope, client *registration.Client) []string {
 	if len(client.Metadata.DefaultAudience) > 0 {
 		return client.Metadata.DefaultAudience
 	}
-	if t.Management != nil && len(scope) > 0 {
-		if _, others := t.Reserved.Missing(scope); !others {
-			return []string{t.Management.ID}
+	for _, special := range t.Special {
+		if _, others := special.Scopes.Missing(scope); !others && len(scope) > 0 {
+			return []string{special.ID}
 		}
 	}
 	return []string{t.Own.ID}
@@ -76,7 +84,7 @@ func (t *Targets) choose(form oauth.Form, grant *token.Authorization, client *re
 	if len(wanted) == 0 {
 		wanted = t.preset(grant.Scope, client)
 	}
-	chosen := &target{lifetime: client.TokenLifetime, format: grant.Format, reserved: t.Reserved}
+	chosen := &target{lifetime: client.TokenLifetime, format: grant.Format}
 	for _, id := range wanted {
 		if chosen.audience.Has(id) {
 			continue
@@ -86,7 +94,7 @@ func (t *Targets) choose(form oauth.Form, grant *token.Authorization, client *re
 			event.Fail("target API", strings.Join(granted, " "), id, "begin a session that is for this API, too")
 			return nil, oauth.InvalidTarget("the client may have no token for this API").Because("API %s was not granted", oauth.Clip(id))
 		}
-		api, ok := t.find(id)
+		api, special, ok := t.find(id)
 		if !ok {
 			event.Fail("target API", "an API of this realm", id, "ask for an API that is registered here")
 			return nil, oauth.InvalidTarget("the client may have no token for this API").Because("no API %s", oauth.Clip(id))
@@ -100,9 +108,14 @@ func (t *Targets) choose(form oauth.Form, grant *token.Authorization, client *re
 			return nil, err
 		}
 		chosen.add(api, access)
-		chosen.managed = chosen.managed || api == t.Management
+		chosen.scopeless = chosen.scopeless || special != nil && special.Scopeless
 		if err := chosen.agree(api, event); err != nil {
 			return nil, err
+		}
+	}
+	for _, special := range t.Special {
+		if !chosen.audience.Has(special.ID) {
+			chosen.elsewhere = append(chosen.elsewhere, special.Scopes...)
 		}
 	}
 	event.Pass("target API", "", strings.Join(chosen.audience, " "))
@@ -171,19 +184,18 @@ func (t *target) agree(api *registration.API, event *oauth.Event) error {
 }
 
 // narrow keeps the scopes that the APIs let the client have; when none is left
-// of some that were asked for, there is nothing to issue. A token for the
-// management API is of use without any: access policies are for that.
+// of some that were asked for, there is nothing to issue.
 func (t *target) narrow(scope, asked oauth.Scope, event *oauth.Event) (oauth.Scope, error) {
-	if t.unlimited && (t.managed || !slices.ContainsFunc(scope, t.reserved.Has)) {
+	if t.unlimited && !slices.ContainsFunc(scope, t.elsewhere.Has) {
 		return scope, nil
 	}
 	kept := make(oauth.Scope, 0, len(scope))
 	for _, token := range scope {
-		if t.scopes.Has(token) || t.unlimited && !t.reserved.Has(token) {
+		if t.scopes.Has(token) || t.unlimited && !t.elsewhere.Has(token) {
 			kept = append(kept, token)
 		}
 	}
-	if len(scope) > 0 && len(kept) == 0 && (len(asked) > 0 || !t.managed) {
+	if len(scope) > 0 && len(kept) == 0 && (len(asked) > 0 || !t.scopeless) {
 		event.Fail("scope at the API", t.scopes.String(), scope.String(), "ask for scopes of the API")
 		return nil, oauth.InvalidScope("the API has none of the requested scopes for this client").Because("scope %s", scope)
 	}

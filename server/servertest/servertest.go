@@ -34,9 +34,10 @@ import (
 type Server struct {
 	*server.Server
 	T testing.TB
-	// Issuer, MTLS and Admin are the URLs of the three listeners.
-	Issuer, MTLS, Admin string
-	Dir                 string
+	// Issuer, MTLS and Admin are the URLs of the listeners; Registry is that of the
+	// directory's, empty without [WithDirectory].
+	Issuer, MTLS, Admin, Registry string
+	Dir                           string
 	// Clock is the server's clock; tests move it.
 	Clock *Clock
 	// Log collects the log lines.
@@ -145,6 +146,9 @@ func StartWith(t testing.TB, dir string, options func(*server.Options), change .
 	return s
 }
 
+// WithDirectory has a server serve the directory of participants, too.
+func WithDirectory(config *server.Config) { config.Listeners.Directory = &server.Listener{} }
+
 // Refused gives the error a server does not start with.
 func Refused(t testing.TB, change ...func(*server.Config)) error {
 	t.Helper()
@@ -176,15 +180,22 @@ func prepare(t testing.TB, dir string, options func(*server.Options), change []f
 		"strict": {Policy: "fapi2", Scopes: []string{"accounts"}, Trust: server.Trust{SandboxCA: true}},
 	}}
 	listeners := &s.config.Listeners
-	ports := freePorts(t, 3)
-	for i, listener := range []*server.Listener{&listeners.Standard, &listeners.MTLS, &listeners.Admin} {
+	ports := freePorts(t, 4)
+	doors := []*server.Listener{&listeners.Standard, &listeners.MTLS, &listeners.Admin, {}}
+	for i, listener := range doors {
 		listener.Address = "localhost:" + strconv.Itoa(ports[i])
 	}
 	for _, adapt := range change {
 		adapt(&s.config)
 	}
+	if listeners.Directory != nil && listeners.Directory.Address == "" {
+		listeners.Directory.Address = doors[3].Address
+	}
 	if err := s.config.Complete(); err != nil {
 		return nil, err
+	}
+	if listeners.Directory != nil {
+		s.Registry = listeners.Directory.URL
 	}
 	s.Issuer, s.MTLS, s.Admin = listeners.Standard.URL, listeners.MTLS.URL, listeners.Admin.URL
 	return s, nil

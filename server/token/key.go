@@ -47,6 +47,7 @@ type joseHeader struct {
 const (
 	TypeAccessToken   = "at+jwt"                  // RFC 9068 section 2.1
 	TypeIntrospection = "token-introspection+jwt" // RFC 9701 section 5
+	TypeStatement     = "JWT"                     // software statements, in every ecosystem
 )
 
 // Generate makes a new signing key: P-256, RSA-2048 or Ed25519 by algorithm.
@@ -73,7 +74,7 @@ func NewKey(alg string, signer crypto.Signer) (*Key, error) {
 	key := &Key{ID: base64.RawURLEncoding.EncodeToString(thumbprint), Alg: alg, Signer: signer, headers: map[string]string{}}
 	public.KeyID = key.ID
 	key.public = public
-	for _, typ := range []string{TypeAccessToken, TypeIntrospection} {
+	for _, typ := range []string{TypeAccessToken, TypeIntrospection, TypeStatement} {
 		header, err := json.Marshal(joseHeader{Algorithm: alg, KeyID: key.ID, Type: typ})
 		if err != nil {
 			return nil, fmt.Errorf("signing key header: %w", err)

@@ -52,6 +52,8 @@ type KeyringConfig struct {
 	Store  store.Store
 	Sealer *store.Sealer
 	Now    func() time.Time
+	// Algs are those of its keys; nil means [Algs].
+	Algs []string
 	// LongestToken is the longest life of anything the keys sign; a retired key
 	// stays published that long and [publishMargin] more.
 	LongestToken time.Duration
@@ -76,6 +78,9 @@ type keys struct {
 
 // OpenKeyring loads the realm's keys and makes those that are missing.
 func OpenKeyring(ctx context.Context, config KeyringConfig) (*Keyring, error) {
+	if config.Algs == nil {
+		config.Algs = Algs
+	}
 	k := &Keyring{config: config, table: store.Table[KeyRecord]{
 		Store: config.Store, Name: config.Realm + "/signing-key", Now: config.Now,
 	}}
@@ -94,7 +99,7 @@ func OpenKeyring(ctx context.Context, config KeyringConfig) (*Keyring, error) {
 // create makes an active and a next key for every algorithm, side by side: an
 // RSA key takes a tenth of a second or more.
 func (k *Keyring) create(ctx context.Context) error {
-	made := make([]KeyRecord, 2*len(Algs))
+	made := make([]KeyRecord, 2*len(k.config.Algs))
 	failures := make([]error, len(made))
 	var running sync.WaitGroup
 	for i := range made {
@@ -103,7 +108,7 @@ func (k *Keyring) create(ctx context.Context) error {
 			if i%2 == 1 {
 				state = Next
 			}
-			made[i], failures[i] = k.make(Algs[i/2], state)
+			made[i], failures[i] = k.make(k.config.Algs[i/2], state)
 		})
 	}
 	running.Wait()
@@ -186,7 +191,7 @@ func (k *Keyring) load(ctx context.Context) error {
 		record.Sealed = nil
 		loaded.records = append(loaded.records, record)
 	}
-	for _, alg := range Algs {
+	for _, alg := range k.config.Algs {
 		if loaded.active[alg] == nil {
 			return fmt.Errorf("realm %s has no active %s key", k.config.Realm, alg)
 		}

@@ -63,9 +63,13 @@ func (i *Issuer) verifyOrigins(ctx context.Context, claims *Claims, event *oauth
 				return refused(errors.New("the session it came from was ended"))
 			}
 		}
-		if _, known := i.Client(origin.ClientID); !known {
+		client, known := i.Client(origin.ClientID)
+		if !known {
 			event.Fail("exchanged token's origin", what+" is registered", "it is not", "begin again with the token of another client")
 			return refused(errors.New("the client it came from is gone"))
+		}
+		if err := i.standing(client, "exchanged token's origin", event); err != nil {
+			return err
 		}
 		if origin.User != "" && !i.User(origin.User) {
 			event.Fail("exchanged token's origin", "user "+origin.User+" is active", "not active, or deleted", "begin again with an assertion about another user")

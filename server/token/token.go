@@ -98,6 +98,9 @@ type Issuer struct {
 	Sessions *Sessions
 	// Client finds a client that may still get and use tokens.
 	Client func(id string) (*registration.Client, bool)
+	// Standing says why a client may use no token now, nil for one that may; nil is
+	// for a realm where all may.
+	Standing func(*registration.Client) *registration.Suspended
 	// User reports whether a user, by id, may still be acted for.
 	User func(id string) bool
 	// CertificateRevoked reports whether the certificate with this x5t#S256 has
@@ -270,6 +273,9 @@ func (i *Issuer) Verify(ctx context.Context, text string, event *oauth.Event) (*
 		event.Fail("access token client", "one registered before the token was issued", claims.ClientID, "fetch a new token; the client of this name that had the token was deleted")
 		return nil, refused(errors.New("its client was deleted, and another registered under the name"))
 	}
+	if err := i.standing(claims.Client, "access token client standing", event); err != nil {
+		return nil, err
+	}
 	if claims.Confirmation != nil && i.CertificateRevoked(claims.Confirmation.CertificateThumbprint) {
 		event.Fail("access token certificate", "a certificate that is not revoked", claims.Confirmation.CertificateThumbprint, "the certificate this token is bound to was revoked; issue a new one")
 		return nil, refused(errors.New("its certificate is revoked"))
@@ -281,6 +287,18 @@ func (i *Issuer) Verify(ctx context.Context, text string, event *oauth.Event) (*
 		}
 	}
 	return claims, nil
+}
+
+// standing asks whether a token of a client, or what came of it, may be used now.
+func (i *Issuer) standing(client *registration.Client, check string, event *oauth.Event) error {
+	if i.Standing == nil {
+		return nil
+	}
+	if suspended := i.Standing(client); suspended != nil {
+		event.Fail(check, suspended.Expected, suspended.Presented, suspended.Advice)
+		return refused(suspended)
+	}
+	return nil
 }
 
 func refused(err error) error {

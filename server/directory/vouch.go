@@ -1,0 +1,67 @@
+package directory
+
+import (
+	"strings"
+
+	"github.com/fapid/fapid/registration"
+)
+
+// Holder tells whose a client certificate is; the software is empty for one of an
+// organisation itself.
+func (d *Directory) Holder(thumbprint string) (organisation, software string, known bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	k, known := d.keys.byID[d.byThumbprint[thumbprint]]
+	if !known || k.Use != useTLS {
+		return "", "", false
+	}
+	return k.OrganisationID, k.SoftwareID, true
+}
+
+// Facts are what the directory says of software now, whatever its status.
+func (d *Directory) Facts(software string) (*registration.Statement, bool) {
+	s, ok := find(d, &d.software, software)
+	if !ok {
+		return nil, false
+	}
+	o, ok := find(d, &d.organisations, s.OrganisationID)
+	if !ok {
+		return nil, false
+	}
+	dialect, ok := registration.FindDialect(d.config.Ecosystem)
+	if !ok {
+		return nil, false
+	}
+	facts := d.statement(o, s, dialect)
+	return &facts, true
+}
+
+// StatementKeys find those that sign software statements.
+func (d *Directory) StatementKeys() registration.FindKeys {
+	return registration.LiveKeys(d.keyring.JWKS, d.config.AllowTestKeys)
+}
+
+// Document is a key set that the directory publishes, for readers in this process.
+func (d *Directory) Document(uri string) ([]byte, bool) {
+	path, ours := strings.CutPrefix(uri, d.config.URL+"/")
+	if !ours {
+		return nil, false
+	}
+	owner, set, _ := cutLast(path, "/")
+	owner, ended := strings.CutSuffix(owner, inactive)
+	transport := "/"+set == transportSet
+	if !transport && "/"+set != applicationSet {
+		return nil, false
+	}
+	organisation, software, _ := strings.Cut(owner, "/")
+	body, err := d.keySet(organisation, software, transport, ended)
+	return body, err == nil
+}
+
+func cutLast(text, sep string) (before, after string, found bool) {
+	at := strings.LastIndex(text, sep)
+	if at < 0 {
+		return text, "", false
+	}
+	return text[:at], text[at+len(sep):], true
+}
