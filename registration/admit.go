@@ -62,6 +62,9 @@ func (r *Registry) Admit(ctx context.Context, a *Admission, event *oauth.Event) 
 	}
 	admitted, err := r.admitted(&m, kept)
 	if err != nil {
+		if refusal, ok := errors.AsType[oauth.Error](err); ok {
+			event.Fail("client metadata", "what the policy and the specifications allow every client", refusal.Description, "correct the member")
+		}
 		return nil, err
 	}
 	admitted.Created = replaces == nil

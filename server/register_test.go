@@ -130,6 +130,10 @@ func TestRegisterEveryMember(t *testing.T) {
 			if answer.Status != 400 || answer.Error() != row.code || !strings.Contains(answer.Body, row.says) {
 				t.Errorf("%v: %s, want %s with %q", row.changes, answer, row.code, row.says)
 			}
+			event := s.Explain(answer)
+			if check, failed := event.Failed(); !failed || check.Advice == "" {
+				t.Errorf("%v: the trace does not say what failed", row.changes)
+			}
 		}
 	})
 	// The table of the members says so, too.
