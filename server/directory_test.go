@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fapid/fapid/server"
 	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/servertest"
 )
@@ -142,5 +143,20 @@ func TestDirectoryLimitsOfParticipants(t *testing.T) {
 	want(t, m.Call("PUT", at, `{"ClientName":"Renamed"}`), 200) // the status stays
 	if answer := m.Call("GET", at, ""); answer.JSON["Status"] != "Suspended" {
 		t.Errorf("after a change without status: %s", answer)
+	}
+}
+
+// The operator's home page says where the directory is, if there is one.
+func TestHomePageOfDirectory(t *testing.T) {
+	for _, with := range []bool{true, false} {
+		s := servertest.Start(t, func(c *server.Config) {
+			if with {
+				servertest.WithDirectory(c)
+			}
+		})
+		home := want(t, s.Operate("GET", "/", "", http.Header{"Accept": {"text/html"}}), 200)
+		if strings.Contains(home.Body, "/participants") != with || with && !strings.Contains(home.Body, s.Registry+"/participants") {
+			t.Errorf("with a directory: %v\n%s", with, home)
+		}
 	}
 }

@@ -229,6 +229,9 @@ func (s *Server) routeOperator() error {
 		Ready: s.ready, Hosts: []string{"localhost", "127.0.0.1", "::1"},
 		Managed: s.operations(), ManagedDescription: manage.Description(), Lists: &endpoint.Lists{Sealer: cursors},
 	}
+	if directory := s.config.Listeners.Directory; directory != nil {
+		operator.Directory = directory.URL
+	}
 	for _, name := range s.order {
 		operator.Realms = append(operator.Realms, s.realms[name].operated())
 	}

@@ -20,6 +20,8 @@ type Operator struct {
 	Now     func() time.Time
 	// Realms in order; the first is the default one.
 	Realms []Realm
+	// Directory is the URL of the directory of participants; empty for none.
+	Directory string
 	// Managed are the routes by which the realms are managed, ManagedDescription
 	// is their part of the OpenAPI description.
 	Managed            []Route

@@ -56,6 +56,8 @@ type homePage struct {
 	Realms  []realmView
 	CA      bool
 	Traces  []trace
+	// Directory is its URL; empty for none.
+	Directory string
 }
 
 // realmView is a realm with the addresses its discovery document publishes.
@@ -84,12 +86,13 @@ func (o *Operator) home(ctx context.Context, _ *endpoint.Request) (*endpoint.Ans
 		return nil, err
 	}
 	return page(http.StatusOK, "home", homePage{
-		Version: o.Version,
-		Uptime:  o.Now().Sub(o.Started).Truncate(time.Second),
-		Ready:   o.Ready(ctx) == nil,
-		Realms:  realms,
-		CA:      o.CA != nil,
-		Traces:  o.newest(filter{Failures: true, Limit: newestFailures}),
+		Version:   o.Version,
+		Uptime:    o.Now().Sub(o.Started).Truncate(time.Second),
+		Ready:     o.Ready(ctx) == nil,
+		Realms:    realms,
+		CA:        o.CA != nil,
+		Directory: o.Directory,
+		Traces:    o.newest(filter{Failures: true, Limit: newestFailures}),
 	})
 }
 
