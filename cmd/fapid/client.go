@@ -39,45 +39,54 @@ func jsonFlag(command *cobra.Command) *bool {
 }
 
 func clientCommand(open Opener) *cobra.Command {
-	command := &cobra.Command{
-		Use:   "client",
-		Short: "List, show, register and delete clients",
-		Long: `Client works on the registered clients of a realm: through the operator's
+	kind := records[*admin.ClientList]{
+		command: cobra.Command{
+			Use:   "client",
+			Short: "List, show, register and delete clients",
+			Long: `Client works on the registered clients of a realm: through the operator's
 listener while a server runs on the directory, on its store otherwise.`,
-		Example: `  fapid client list
+			Example: `  fapid client list
   fapid client show tpp-tls
   fapid client show tpp-tls > tpp.yaml && fapid client put -f tpp.yaml
   fapid client delete tpp-tls --realm other`,
-		Args: cobra.NoArgs,
-	}
-	operatorFlags(command)
-	realm, asJSON := realmFlag(command), jsonFlag(command)
-	command.AddCommand(
-		clientListCommand(open, realm, asJSON), clientShowCommand(open, realm, asJSON),
-		clientPutCommand(open, realm, asJSON), clientDeleteCommand(open, realm),
-	)
-	return command
-}
-
-func clientListCommand(open Opener, realm *string, asJSON *bool) *cobra.Command {
-	return &cobra.Command{
-		Use:     "list",
-		Short:   "List the clients of a realm",
-		Example: "  fapid client list\n  fapid client list --json | jq -r '.clients[].client_id'",
-		Args:    cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			return open.with(command, func(operator *admin.Client) error {
-				page, err := operator.Clients(command.Context(), *realm)
-				if err != nil {
-					return err
-				}
-				if *asJSON {
-					return printJSON(command.OutOrStdout(), page)
-				}
-				return printClients(command.OutOrStdout(), page)
-			})
 		},
+		list: cobra.Command{
+			Use:     "list",
+			Short:   "List the clients of a realm",
+			Example: "  fapid client list\n  fapid client list --json | jq -r '.clients[].client_id'",
+		},
+		show: cobra.Command{
+			Use:   "show CLIENT",
+			Short: "Print a client's registration, as `put` reads it",
+			Long: `Show prints the registration in YAML, or JSON with --json. It never holds the
+client secret; put keeps the one there is.`,
+			Example: "  fapid client show tpp-tls\n  fapid client show tpp-tls --json",
+		},
+		put: cobra.Command{
+			Use:   "put [CLIENT]",
+			Short: "Register a client or replace its registration",
+			Long: `Put reads a registration (RFC 7591 metadata and fapid's own members) in YAML or
+JSON. What it leaves out is gone afterwards, except the client secret, which
+stays while the method uses one. CLIENT may be left out where the registration
+has a client_id.`,
+			Example: `  fapid client put -f tpp.yaml
+  fapid client show tpp-tls | sed 's/^scope:.*/scope: accounts/' | fapid client put
+  fapid client put tpp-new <<'END'
+  token_endpoint_auth_method: tls_client_auth
+  tls_client_auth_subject_dn: CN=new,O=Example,C=GB
+  grant_types: [client_credentials]
+  scope: accounts
+  END`,
+		},
+		remove: cobra.Command{
+			Use:     "delete CLIENT",
+			Short:   "Delete a client",
+			Example: "  fapid client delete tpp-old",
+		},
+		page: (*admin.Client).Clients, table: printClients, record: (*admin.Client).Client, write: (*admin.Client).PutClient, end: (*admin.Client).DeleteClient,
+		file: "registration", fresh: "registered",
 	}
+	return kind.verbs(open)
 }
 
 func printClients(out io.Writer, page *admin.ClientList) error {
@@ -106,79 +115,6 @@ func row(table io.Writer, values ...string) {
 	fmt.Fprintln(table)
 }
 
-func clientShowCommand(open Opener, realm *string, asJSON *bool) *cobra.Command {
-	return &cobra.Command{
-		Use:   "show CLIENT",
-		Short: "Print a client's registration, as `put` reads it",
-		Long: `Show prints the registration in YAML, or JSON with --json. It never holds the
-client secret; put keeps the one there is.`,
-		Example: "  fapid client show tpp-tls\n  fapid client show tpp-tls --json",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(command *cobra.Command, args []string) error {
-			return open.with(command, func(operator *admin.Client) error {
-				registration, err := operator.Client(command.Context(), *realm, args[0], !*asJSON)
-				if err != nil {
-					return err
-				}
-				_, err = command.OutOrStdout().Write(registration)
-				return err
-			})
-		},
-	}
-}
-
-func clientPutCommand(open Opener, realm *string, asJSON *bool) *cobra.Command {
-	var file string
-	command := &cobra.Command{
-		Use:   "put [CLIENT]",
-		Short: "Register a client or replace its registration",
-		Long: `Put reads a registration (RFC 7591 metadata and fapid's own members) in YAML or
-JSON. What it leaves out is gone afterwards, except the client secret, which
-stays while the method uses one. CLIENT may be left out where the registration
-has a client_id.`,
-		Example: `  fapid client put -f tpp.yaml
-  fapid client show tpp-tls | sed 's/^scope:.*/scope: accounts/' | fapid client put
-  fapid client put tpp-new <<'END'
-  token_endpoint_auth_method: tls_client_auth
-  tls_client_auth_subject_dn: CN=new,O=Example,C=GB
-  grant_types: [client_credentials]
-  scope: accounts
-  END`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(command *cobra.Command, args []string) error {
-			text, err := readInput(command, file)
-			if err != nil {
-				return err
-			}
-			id := ""
-			if len(args) > 0 {
-				id = args[0]
-			}
-			return open.with(command, func(operator *admin.Client) error {
-				registration, created, err := operator.PutClient(command.Context(), *realm, id, text)
-				if err != nil {
-					return err
-				}
-				return printPut(command.OutOrStdout(), registration, created, "registered", *asJSON)
-			})
-		},
-	}
-	command.Flags().StringVarP(&file, "file", "f", "-", "registration, YAML or JSON; - reads standard input")
-	return command
-}
-
-// printPut says what came of a put: the document as it is then, or a word, which is
-// fresh for what was not there before.
-func printPut(out io.Writer, document []byte, created bool, fresh string, asJSON bool) error {
-	if !asJSON {
-		if document = []byte("replaced\n"); created {
-			document = []byte(fresh + "\n")
-		}
-	}
-	_, err := out.Write(document)
-	return err
-}
-
 // readInput reads a file, or standard input for "-".
 func readInput(command *cobra.Command, file string) ([]byte, error) {
 	var text []byte
@@ -192,18 +128,4 @@ func readInput(command *cobra.Command, file string) ([]byte, error) {
 		err = errors.New("there is nothing to read: the file or standard input is empty")
 	}
 	return text, err
-}
-
-func clientDeleteCommand(open Opener, realm *string) *cobra.Command {
-	return &cobra.Command{
-		Use:     "delete CLIENT",
-		Short:   "Delete a client",
-		Example: "  fapid client delete tpp-old",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(command *cobra.Command, args []string) error {
-			return open.with(command, func(operator *admin.Client) error {
-				return operator.DeleteClient(command.Context(), *realm, args[0])
-			})
-		},
-	}
 }
