@@ -221,7 +221,7 @@ func parsed(t *testing.T, text []byte) (value any) {
 }
 
 // initialToken makes an initial access token for the default realm.
-func initialToken(t testing.TB, s *servertest.Server, allows registration.InitialToken) string {
+func initialToken(t testing.TB, s *servertest.Server, allows registration.Allowance) string {
 	t.Helper()
 	_, text, err := s.InitialTokens("default").Create(t.Context(), allows)
 	if err != nil {
@@ -234,7 +234,7 @@ func initialToken(t testing.TB, s *servertest.Server, allows registration.Initia
 func TestRegisterRedirectURIs(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Registering())
-	secret := initialToken(t, s, registration.InitialToken{Policy: "fapi2", Uses: 100})
+	secret := initialToken(t, s, registration.Allowance{Policy: "fapi2", Uses: 100})
 	tpp := s.TPP("known", servertest.JWT)
 	keys := parsed(t, tpp.Metadata.JWKS)
 	for _, row := range []struct {
@@ -267,7 +267,7 @@ func TestRegisterKeepsNoSecret(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Registering())
 	r := s.Registrant(s.MTLS)
-	r.Initial = initialToken(t, s, registration.InitialToken{Uses: 5})
+	r.Initial = initialToken(t, s, registration.Allowance{Uses: 5})
 	want(t, r.Register(servertest.WithSecret()), 201)
 	secrets := []string{r.Initial, r.Secret, r.Token}
 	want(t, r.Read(), 200)
