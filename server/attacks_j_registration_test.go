@@ -68,7 +68,11 @@ func TestAttackJ1InitialAccessTokens(t *testing.T) {
 		want(t, r.Register(servertest.Plain()), 201)
 		// A refusal uses nothing up.
 		r.Initial = initialToken(t, s, registration.Allowance{})
-		wantAnswer(t, r.Register(servertest.Plain("scope", "admin")), 400, "invalid_client_metadata")
+		refused := r.Register(servertest.Plain("scope", "admin"))
+		wantAnswer(t, refused, 400, "invalid_client_metadata")
+		if challenge, has := refused.Header["Www-Authenticate"]; has { // clients would look at that alone
+			t.Errorf("a challenge that has nothing to do with it: %s", challenge)
+		}
 		want(t, r.Register(servertest.Plain()), 201)
 	})
 	for _, uses := range []int64{1, 3} {
