@@ -1,10 +1,13 @@
 package registration
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/fapid/fapid/oauth"
 )
@@ -12,11 +15,36 @@ import (
 // accessPrefix begins registration access tokens (RFC 7592 section 3).
 const accessPrefix = "fapid_rat."
 
+// access is what is kept of a client's registration access token.
+type access struct {
+	Hash []byte `json:"hash"` // keyed
+	// Before is that of the token which this one took the place of. An answer can be
+	// lost, and who has not got the new token would be shut out for good; so the one
+	// before is good until the new one is used, and no longer than Until (seconds since
+	// 1970).
+	Before []byte `json:"before,omitempty"`
+	Until  int64  `json:"until,omitempty"`
+
+	seen atomic.Bool // the token itself was used, since the start of the process
+}
+
+// accessRetry is how long a registration access token is good after another has taken
+// its place, if that is not used.
+const accessRetry = time.Minute
+
 // newAccess gives the client a registration access token, 260 bits. Only a keyed
 // hash of it is kept, which covers the id.
-func (c *Client) newAccess() string {
+func (c *Client) newAccess(now time.Time) string {
 	token := accessPrefix + rand.Text() + rand.Text()
-	c.access = c.accessHash(token)
+	next := &access{Hash: c.accessHash(token)}
+	if last := c.access; last != nil {
+		// Where the last one was never used, its answer was lost, too.
+		if next.Before = last.Hash; last.Before != nil && !last.seen.Load() {
+			next.Before = last.Before
+		}
+		next.Until = now.Add(accessRetry).Unix()
+	}
+	c.access = next
 	return token
 }
 
@@ -25,11 +53,26 @@ func (c *Client) accessHash(token string) []byte {
 }
 
 // CheckRegistrationToken reports whether a token is the client's registration access
-// token.
-func (c *Client) CheckRegistrationToken(token string) bool {
+// token, or may stand for it still.
+func (c *Client) CheckRegistrationToken(token string, now time.Time) bool {
 	const longest = 200
-	return c.access != nil && len(token) <= longest && strings.HasPrefix(token, accessPrefix) &&
-		subtle.ConstantTimeCompare(c.access, c.accessHash(token)) == 1
+	if c.access == nil || len(token) > longest || !strings.HasPrefix(token, accessPrefix) {
+		return false
+	}
+	hash := c.accessHash(token)
+	if subtle.ConstantTimeCompare(c.access.Hash, hash) == 1 {
+		c.access.seen.Store(true)
+		return true
+	}
+	return !c.access.seen.Load() && now.Unix() < c.access.Until && subtle.ConstantTimeCompare(c.access.Before, hash) == 1
+}
+
+// equal compares what would be written.
+func (a *access) equal(other *access) bool {
+	if a == nil || other == nil {
+		return a == other
+	}
+	return bytes.Equal(a.Hash, other.Hash) && bytes.Equal(a.Before, other.Before) && a.Until == other.Until
 }
 
 // MayChangeItself refuses changes of a client that the operator has locked or disabled.

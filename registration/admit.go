@@ -72,7 +72,7 @@ func (r *Registry) Admit(ctx context.Context, a *Admission, event *oauth.Event) 
 		admitted.Client.access = replaces.access
 	}
 	if rule := a.Ecosystem.Management; rule.With == RegistrationToken && (admitted.Client.access == nil || rule.Rotated) {
-		admitted.RegistrationToken = admitted.Client.newAccess()
+		admitted.RegistrationToken = admitted.Client.newAccess(r.now())
 	}
 	if err := r.writeAdmitted(ctx, admitted.Client, a, event); err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ type Client struct {
 
 	secret *credential
 	sealer *store.Sealer
-	access []byte // keyed hash of the registration access token; nil for none
+	access *access // nil where there is no registration access token
 	use    *use
 }
 

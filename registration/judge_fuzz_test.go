@@ -151,3 +151,70 @@ func must(t testing.TB, value any) []byte {
 	}
 	return text
 }
+
+// FuzzRegisteredMetadata: what software says of itself is refused with reason, or
+// registered; and what is answered then can be sent back and changes nothing.
+func FuzzRegisteredMetadata(f *testing.F) {
+	s := newStageOn(f, ecosystem(f, "rfc7591"), false, elliptic)
+	s.fetch = registration.NewFetcher(registration.FetchConfig{Own: func(string) ([]byte, bool) { return []byte(`["https://tpp.example/cb"]`), true }})
+	s.open(f, false)
+	keys := string(jwks(f, elliptic[faults.Software]))
+	for _, seed := range []string{
+		`{}`, `{"scope":["openid","accounts"],"grant_types":["client_credentials"],"token_endpoint_auth_method":"tls_client_auth","tls_client_auth_subject_dn":"CN=a,C=GB"}`,
+		`{"token_endpoint_auth_method":"private_key_jwt","jwks":` + keys + `,"redirect_uris":["https://tpp.example/cb"],"contacts":["a@tpp.example"]}`,
+		`{"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://tpp.example/jwks","subject_type":"public","sector_identifier_uri":"https://tpp.example/sector","redirect_uris":["https://tpp.example/cb"]}`,
+		`{"application_type":"native","redirect_uris":["com.example.app:/cb","http://127.0.0.1/cb"],"client_name#ja":"\u65e5\u672c","tls_client_auth_san_ip":"::1","token_endpoint_auth_method":"tls_client_auth"}`,
+		`{"default_max_age":0,"require_auth_time":true,"backchannel_token_delivery_mode":"ping","backchannel_client_notification_endpoint":"https://tpp.example/c","tls_client_auth_san_email":"a@b","token_endpoint_auth_method":"tls_client_auth"}`,
+		`{"client_id":"x","policy":"narrow","registered_by":"me","disabled":false,"client_secret":"s","id_token_signed_response_alg":"none","tls_client_auth_san_uri":"urn:a","token_endpoint_auth_method":"tls_client_auth"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		client, err := s.registers(t, body, nil)
+		if err != nil {
+			if refusal := oauth.AsError(err); !slices.Contains(refusals, refusal.Code) || refusal.Status/100 != 4 || refusal.Description == "" {
+				t.Errorf("%+v", refusal)
+			}
+			return
+		}
+		defer func() { _ = s.registry.Delete(t.Context(), client.ID) }()
+		m := client.Metadata
+		if m.Policy != "fapi" || m.ClientSecret != "" || m.SoftwareStatementIssuer != "" || m.RegisteredBy != registration.ByAnybody || m.Disabled || !client.BoundTokens {
+			t.Errorf("%+v", m)
+		}
+		for scope := range strings.FieldsSeq(m.Scope) {
+			if scope == "directory:software" {
+				t.Errorf("scope %q", m.Scope)
+			}
+		}
+		answered, err := s.scene.Ecosystem.Answered(&m, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := s.registers(t, must(t, answered), client)
+		if err != nil {
+			t.Fatalf("%s is refused as an update: %v", must(t, answered), oauth.AsError(err))
+		}
+		if before, after := must(t, m), must(t, again.Metadata); string(before) != string(after) {
+			t.Errorf("%s\nbecame %s", before, after)
+		}
+	})
+}
+
+// registers judges and admits what anybody sends, or the client that it replaces.
+func (s *stage) registers(t *testing.T, body []byte, replaces *registration.Client) (*registration.Client, error) {
+	event := &oauth.Event{}
+	proposal := registration.Proposal{MediaType: registration.MediaJSON, Body: body, By: registration.ByAnybody, Replaces: replaces}
+	admission, err := s.registrar.Judge(t.Context(), proposal, event)
+	if failed, yes := event.Failed(); (err != nil) != yes || yes && failed.Advice == "" {
+		t.Errorf("%v, and the event says %+v", err, event.Checks)
+	}
+	if err != nil {
+		return nil, err
+	}
+	admitted, err := s.registry.Admit(t.Context(), admission, event)
+	if err != nil {
+		return nil, err
+	}
+	return admitted.Client, nil
+}

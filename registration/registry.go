@@ -73,8 +73,8 @@ type Registry struct {
 type record struct {
 	Metadata Metadata    `json:"metadata"`
 	Secret   *credential `json:"secret,omitempty"`
-	// Access is the keyed hash of the registration access token.
-	Access []byte `json:"registration_access,omitempty"`
+	// Access is of the registration access token; nil for none.
+	Access *access `json:"registration_access,omitempty"`
 }
 
 // broken is a stored client that the rules in force no longer allow.
@@ -341,5 +341,5 @@ func compact(jwks json.RawMessage) (json.RawMessage, error) {
 func (r record) equal(other record) bool {
 	mine, err := json.Marshal(r.Metadata)
 	theirs, otherErr := json.Marshal(other.Metadata)
-	return err == nil && otherErr == nil && bytes.Equal(mine, theirs) && r.Secret.equal(other.Secret) && bytes.Equal(r.Access, other.Access)
+	return err == nil && otherErr == nil && bytes.Equal(mine, theirs) && r.Secret.equal(other.Secret) && r.Access.equal(other.Access)
 }

@@ -26,22 +26,22 @@ func TestAttackJ1InitialAccessTokens(t *testing.T) {
 	s := servertest.Start(t, servertest.Registering("initial_access_token"), func(c *server.Config) {
 		c.Realms["strict"].Registration = &server.Registration{Access: []string{"initial_access_token"}}
 	})
-	ended, endedText, err := s.InitialTokens("default").Create(t.Context(), registration.InitialToken{})
+	ended, endedText, err := s.InitialTokens("default").Create(t.Context(), registration.Allowance{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.InitialTokens("default").Delete(t.Context(), ended.ID); err != nil {
 		t.Fatal(err)
 	}
-	_, foreign, err := s.InitialTokens("strict").Create(t.Context(), registration.InitialToken{})
+	_, foreign, err := s.InitialTokens("strict").Create(t.Context(), registration.Allowance{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := initialToken(t, s, registration.InitialToken{ExpiresAt: s.Clock.Now().Unix() + 60})
+	old := initialToken(t, s, registration.Allowance{Lifetime: 60})
 	s.Clock.Move(61 * time.Second)
-	used := initialToken(t, s, registration.InitialToken{})
+	used := initialToken(t, s, registration.Allowance{})
 	want(t, (&servertest.Registrant{S: s, HTTP: s.Registrant(s.Issuer).HTTP, Endpoint: s.Issuer + "/reg", Initial: used}).Register(servertest.Plain()), 201)
-	good := initialToken(t, s, registration.InitialToken{Uses: 100})
+	good := initialToken(t, s, registration.Allowance{Uses: 100})
 	tpp := s.TPP("known")
 	everywhere(t, s, func(t *testing.T, r *servertest.Registrant) {
 		for name, token := range map[string]string{
@@ -67,12 +67,16 @@ func TestAttackJ1InitialAccessTokens(t *testing.T) {
 		r.Initial = good
 		want(t, r.Register(servertest.Plain()), 201)
 		// A refusal uses nothing up.
-		r.Initial = initialToken(t, s, registration.InitialToken{})
-		wantAnswer(t, r.Register(servertest.Plain("scope", "admin")), 400, "invalid_client_metadata")
+		r.Initial = initialToken(t, s, registration.Allowance{})
+		refused := r.Register(servertest.Plain("scope", "admin"))
+		wantAnswer(t, refused, 400, "invalid_client_metadata")
+		if challenge, has := refused.Header["Www-Authenticate"]; has { // clients would look at that alone
+			t.Errorf("a challenge that has nothing to do with it: %s", challenge)
+		}
 		want(t, r.Register(servertest.Plain()), 201)
 	})
 	for _, uses := range []int64{1, 3} {
-		one := initialToken(t, s, registration.InitialToken{Uses: uses})
+		one := initialToken(t, s, registration.Allowance{Uses: uses})
 		var created, refused atomic.Int64
 		var racing sync.WaitGroup
 		for i := range 16 {
@@ -293,7 +297,7 @@ func TestAttackJ8Escalation(t *testing.T) {
 		c.Realms["default"].Scopes = append(c.Realms["default"].Scopes, "internal_user_mgt_delete")
 		c.Realms["default"].Management = &server.Management{UnboundTokens: true, Basic: true}
 	})
-	narrow := initialToken(t, s, registration.InitialToken{Policy: "fapi2", Scope: "accounts", Uses: 1000})
+	narrow := initialToken(t, s, registration.Allowance{Policy: "fapi2", Scope: "accounts", Uses: 1000})
 	tpp := s.TPP("known", servertest.JWT)
 	keys := parsed(t, tpp.Metadata.JWKS)
 	everywhere(t, s, func(t *testing.T, r *servertest.Registrant) {
@@ -488,7 +492,7 @@ func TestAttackJ13Quotas(t *testing.T) {
 		}
 	}
 	r := s.Registrant(s.MTLS)
-	r.Initial = initialToken(t, s, registration.InitialToken{Uses: 100_000, Quota: 2})
+	r.Initial = initialToken(t, s, registration.Allowance{Uses: 100_000, Quota: 2})
 	for range 2 {
 		want(t, r.Register(servertest.WithSecret()), 201)
 	}

@@ -66,6 +66,8 @@ func target(t testing.TB, s *servertest.Server, route endpoint.Route, session st
 		}
 	case strings.Contains(route.Label, "session"):
 		id = session
+	case strings.Contains(route.Label, "registration_token"):
+		id, body = victimToken(t, s), `{"policy":"fapi2"}`
 	case strings.Contains(route.Label, "api"):
 		body = apiBody
 	case strings.Contains(route.Label, "user"):
@@ -83,11 +85,28 @@ func target(t testing.TB, s *servertest.Server, route endpoint.Route, session st
 	return strings.NewReplacer("{id:.+}", id, "{id}", id).Replace(route.Path), body
 }
 
+// victimToken is the id of an initial access token, made if there is none.
+func victimToken(t testing.TB, s *servertest.Server) string {
+	t.Helper()
+	list, err := s.InitialTokens("default").List(t.Context(), "", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) == 0 {
+		made, _, err := s.InitialTokens("default").Create(t.Context(), registration.Allowance{Label: "victim"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made.ID
+	}
+	return list[0].ID
+}
+
 // furnished is a server whose default realm has something of each kind, named
 // victim, and a session.
 func furnished(t testing.TB, change ...func(*server.Config)) (s *servertest.Server, session string) {
 	t.Helper()
-	s = servertest.Start(t, append([]func(*server.Config){managed}, change...)...)
+	s = servertest.Start(t, append([]func(*server.Config){managed, servertest.Registering()}, change...)...)
 	victim := s.TPP("victim", opaque)
 	session = strings.Split(victim.Token(), ".")[2]
 	for path, body := range map[string]string{
@@ -98,6 +117,7 @@ func furnished(t testing.TB, change ...func(*server.Config)) (s *servertest.Serv
 			t.Fatal(answer)
 		}
 	}
+	victimToken(t, s)
 	return s, session
 }
 
@@ -105,7 +125,7 @@ func furnished(t testing.TB, change ...func(*server.Config)) (s *servertest.Serv
 func state(t testing.TB, s *servertest.Server) string {
 	t.Helper()
 	var all strings.Builder
-	for _, path := range []string{"/clients", "/apis", "/access-policies", "/users", "/keys", "/sessions?client=victim"} {
+	for _, path := range []string{"/clients", "/apis", "/access-policies", "/users", "/keys", "/registration-tokens", "/sessions?client=victim"} {
 		all.WriteString(operate(t, s, http.MethodGet, "/realms/default"+path, "").Body)
 	}
 	return all.String()
@@ -273,13 +293,14 @@ func TestAttackM10(t *testing.T) {
 		for path, body := range map[string]string{"/apis/": apiBody, "/access-policies/": policyBody("victim", ""), "/users/": "{}"} {
 			m.put(path+id, body)
 		}
+		want(t, m.do("POST", "/registration-tokens", `{"policy":"fapi2"}`), 201)
 	}
 	type list struct {
 		address string
 		call    func(query string) servertest.Answer
 	}
 	lists := []list{}
-	for _, path := range []string{"/clients", "/apis", "/access-policies", "/users", "/sessions"} {
+	for _, path := range []string{"/clients", "/registration-tokens", "/apis", "/access-policies", "/users", "/sessions"} {
 		lists = append(lists, list{path, func(query string) servertest.Answer { return m.do("GET", path+query, "") }})
 		lists = append(lists, list{"operator " + path, func(query string) servertest.Answer {
 			return operate(t, s, "GET", "/realms/default"+path+query, "")

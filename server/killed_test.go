@@ -92,7 +92,7 @@ type killing struct {
 // was revoked stays so, what was registered is there and what was deleted is not.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	s := servertest.Start(t, servertest.Registering("open", "initial_access_token"))
 	k := &killing{t: t, s: s, made: map[string]int{}}
 	k.jwt = s.TPP("jwt", servertest.JWT)
 	k.dpop = s.TPP("dpop", servertest.DPoP)
@@ -161,7 +161,7 @@ func (k *killing) start() (*exec.Cmd, time.Duration) {
 // acts are what the clients do; each gives a promise, or nil if the server has not
 // acknowledged it.
 func (k *killing) acts() []func() *promise {
-	return []func() *promise{k.useAssertion, k.useProof, k.revoke, k.refresh, k.register, k.remove, k.endSession}
+	return []func() *promise{k.useAssertion, k.useProof, k.revoke, k.refresh, k.register, k.remove, k.endSession, k.registerItself, k.changeItself, k.deleteItself, k.useInitialToken}
 }
 
 // work has clients make the server promise things, and kills it in the middle of
@@ -383,6 +383,114 @@ func (k *killing) remove() *promise {
 		return nil
 	}
 	return &promise{"deletion", func() error { return k.there(id, http.StatusNotFound) }}
+}
+
+// registered is software that has registered itself, as it was last acknowledged.
+type registered struct{ id, secret, name, uri, token string }
+
+// registration sends a request about a registration; false says that it was not
+// acknowledged with this status.
+func (k *killing) registration(method, uri, token string, status int, of *registered) bool {
+	body, header := "", http.Header{"Content-Type": {registration.MediaJSON}}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	name := "Killed " + strconv.FormatUint(rand.Uint64(), 36)
+	if method != http.MethodGet && method != http.MethodDelete {
+		body = fmt.Sprintf(`{"client_name":%q,"token_endpoint_auth_method":"client_secret_post","grant_types":["client_credentials"],"scope":"accounts"}`, name)
+	}
+	answer, ok := k.ask(k.tls.HTTP, method, uri, header, body)
+	if !ok || answer.Status != status {
+		return false
+	}
+	if status < 300 {
+		for member, at := range map[string]*string{"client_id": &of.id, "client_secret": &of.secret, "client_name": &of.name, "registration_client_uri": &of.uri, "registration_access_token": &of.token} {
+			if text, ok := answer.JSON[member].(string); ok {
+				*at = text
+			}
+		}
+		if body != "" && of.name != name {
+			k.t.Errorf("%s %s as %s: %s", method, uri, name, answer)
+		}
+	}
+	return true
+}
+
+// itself registers software.
+func (k *killing) itself() (*registered, bool) {
+	of := &registered{}
+	return of, k.registration(http.MethodPost, k.s.MTLS+"/reg", "", http.StatusCreated, of)
+}
+
+// keeps wants the registration to be as it was acknowledged last.
+func (k *killing) keeps(of *registered) error {
+	read := *of
+	if !k.registration(http.MethodGet, of.uri, of.token, http.StatusOK, &read) || read != *of {
+		return fmt.Errorf("acknowledged %+v, read %+v", *of, read)
+	}
+	return k.fetches(of, http.StatusOK)
+}
+
+// fetches wants an answer to a token request with the secret.
+func (k *killing) fetches(of *registered, status int) error {
+	answer, ok := k.post(k.tls, "/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {of.id}, "client_secret": {of.secret}})
+	if !ok || answer.Status != status {
+		return fmt.Errorf("token of %s: %s, want %d", of.id, answer, status)
+	}
+	return nil
+}
+
+func (k *killing) registerItself() *promise {
+	of, ok := k.itself()
+	if !ok {
+		return nil
+	}
+	return &promise{"registration of its own", func() error { return k.keeps(of) }}
+}
+
+// changeItself has the last acknowledged registration access token work, also where a
+// change, and with it another token, was not acknowledged.
+func (k *killing) changeItself() *promise {
+	of, ok := k.itself()
+	if !ok {
+		return nil
+	}
+	changed := k.registration(http.MethodPut, of.uri, of.token, http.StatusOK, of)
+	return &promise{"update", func() error {
+		if !changed && !k.registration(http.MethodPut, of.uri, of.token, http.StatusOK, of) {
+			return fmt.Errorf("%s cannot go on with the token that was acknowledged last", of.id)
+		}
+		changed = true
+		return k.keeps(of)
+	}}
+}
+
+func (k *killing) deleteItself() *promise {
+	of, ok := k.itself()
+	if !ok || !k.registration(http.MethodDelete, of.uri, of.token, http.StatusNoContent, of) {
+		return nil
+	}
+	return &promise{"deletion of its own", func() error {
+		if !k.registration(http.MethodGet, of.uri, of.token, http.StatusUnauthorized, of) {
+			return fmt.Errorf("%s can be read", of.id)
+		}
+		return k.fetches(of, http.StatusUnauthorized)
+	}}
+}
+
+func (k *killing) useInitialToken() *promise {
+	made, ok := k.ask(http.DefaultClient, http.MethodPost, k.s.Admin+"/realms/default/registration-tokens", k.operator, "{}")
+	token, _ := made.JSON["token"].(string)
+	of := &registered{}
+	if !ok || !k.registration(http.MethodPost, k.s.MTLS+"/reg", token, http.StatusCreated, of) {
+		return nil
+	}
+	return &promise{"initial access token", func() error {
+		if !k.registration(http.MethodPost, k.s.MTLS+"/reg", token, http.StatusUnauthorized, of) {
+			return fmt.Errorf("the token that registered %s is good again, or was lost", of.id)
+		}
+		return k.keeps(of)
+	}}
 }
 
 func (k *killing) endSession() *promise {

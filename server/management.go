@@ -15,7 +15,7 @@ import (
 // manage is what is managed of the realm, here and on the operator's listener.
 func (r *realm) manage(s *Server) *manage.Realm {
 	managed := &manage.Realm{
-		Name: r.name, Clients: r.clients, APIs: r.apis, AccessPolicies: r.access, Users: r.users, Sessions: r.sessions, Keys: r.keys,
+		Name: r.name, Clients: r.clients, InitialTokens: r.initial, APIs: r.apis, AccessPolicies: r.access, Users: r.users, Sessions: r.sessions, Keys: r.keys,
 		Lists: r.lists, Audience: s.config.managementAudience(r.name), Describe: r.describe,
 	}
 	if r.config.Management != nil {

@@ -80,6 +80,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	dpop.Token()
 	m.put("/apis/full", `{"name":"Full","scopes":["a"],"roles":["r"],"clients":{"*":{"scopes":["a"]}},"client_id":"victim","access_token_expiration":60,"access_token_format":"jwt","policies":["fapi2"]}`)
 	m.put("/users/new", fullUser)
+	initial := victimToken(t, s)
 	realm := readDescription(t, func(name string) servertest.Answer {
 		return s.Do(m.HTTP, http.MethodGet, s.MTLS+"/manage/"+name, nil, "")
 	})
@@ -99,6 +100,13 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"PUT", "/clients/{id}", "new", `{"x":1}`},
 		{"POST", "/clients", "", secretClient(``)},
 		{"DELETE", "/clients/{id}", "new", ""},
+		{"POST", "/registration-tokens", "", `{"label":"x","uses":2,"lifetime":60,"quota":1,"policy":"fapi2","scope":"accounts"}`},
+		{"POST", "/registration-tokens", "", `{"x":1}`},
+		{"GET", "/registration-tokens", "", ""},
+		{"GET", "/registration-tokens?limit=1", "", ""},
+		{"GET", "/registration-tokens/{id}", initial, ""},
+		{"DELETE", "/registration-tokens/{id}", initial, ""},
+		{"GET", "/registration-tokens/{id}", initial, ""},
 		{"GET", "/apis", "", ""},
 		{"GET", "/apis/{id}", "full", ""},
 		{"PUT", "/apis/{id}", "new", apiBody},
@@ -198,6 +206,8 @@ func TestSchemasHaveEveryMember(t *testing.T) {
 	})
 	for at, of := range map[string]reflect.Type{
 		"Registration":                reflect.TypeFor[registration.Metadata](),
+		"RegistrationTokenInput":      reflect.TypeFor[registration.Allowance](),
+		"RegistrationTokenMembers":    reflect.TypeFor[registration.InitialToken](),
 		"APIInput":                    reflect.TypeFor[registration.API](),
 		"AccessPolicyInput":           reflect.TypeFor[registration.AccessPolicy](),
 		"Link":                        reflect.TypeFor[registration.Link](),

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/servertest"
@@ -62,6 +63,7 @@ func TestRegister(t *testing.T) {
 		}
 		exchanged(t, r.Fetch()) // the secret has stayed
 		after := r.Token
+		want(t, r.Read(), 200)
 		r.Token = before
 		wantAnswer(t, r.Read(), 401, "invalid_token")
 		r.Token = after
@@ -88,6 +90,45 @@ func TestRegister(t *testing.T) {
 	if other.JSON["registration_endpoint"] != nil {
 		t.Error("a realm without registration lists its endpoint")
 	}
+}
+
+// Whose answer to a change is lost goes on with the registration access token of
+// before: until the new one is used, or for a minute, as often as answers are lost.
+func TestRegistrationTokenWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Registering())
+	r := s.Registrant(s.Issuer)
+	want(t, r.Register(servertest.Plain()), 201)
+	known := r.Token
+	lost := func(name string) string {
+		t.Helper()
+		r.Token = known
+		want(t, r.Update(servertest.Plain("client_name", name)), 200)
+		return r.Token
+	}
+	lost("one")
+	second := lost("two")
+	s.Restart()
+	last := lost("three")
+	r.Token = second // nobody has ever used it, and another has taken its place
+	wantAnswer(t, r.Read(), 401, "invalid_token")
+	r.Token = known
+	if read := want(t, r.Read(), 200); read.JSON["client_name"] != "three" || read.JSON["registration_access_token"] != known {
+		t.Errorf("%s", read)
+	}
+	r.Token = last
+	want(t, r.Read(), 200)
+	r.Token = known
+	wantAnswer(t, r.Read(), 401, "invalid_token")
+	known = last
+	last = lost("four")
+	s.Clock.Move(59 * time.Second)
+	r.Token = known
+	want(t, r.Read(), 200)
+	s.Clock.Move(time.Second)
+	wantAnswer(t, r.Read(), 401, "invalid_token")
+	r.Token = last
+	want(t, r.Delete(), 204)
 }
 
 // Whatever software can say of itself comes back as it is in force, and can be sent
@@ -225,7 +266,7 @@ func parsed(t *testing.T, text []byte) (value any) {
 }
 
 // initialToken makes an initial access token for the default realm.
-func initialToken(t testing.TB, s *servertest.Server, allows registration.InitialToken) string {
+func initialToken(t testing.TB, s *servertest.Server, allows registration.Allowance) string {
 	t.Helper()
 	_, text, err := s.InitialTokens("default").Create(t.Context(), allows)
 	if err != nil {
@@ -238,7 +279,7 @@ func initialToken(t testing.TB, s *servertest.Server, allows registration.Initia
 func TestRegisterRedirectURIs(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Registering())
-	secret := initialToken(t, s, registration.InitialToken{Policy: "fapi2", Uses: 100})
+	secret := initialToken(t, s, registration.Allowance{Policy: "fapi2", Uses: 100})
 	tpp := s.TPP("known", servertest.JWT)
 	keys := parsed(t, tpp.Metadata.JWKS)
 	for _, row := range []struct {
@@ -271,7 +312,7 @@ func TestRegisterKeepsNoSecret(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Registering())
 	r := s.Registrant(s.MTLS)
-	r.Initial = initialToken(t, s, registration.InitialToken{Uses: 5})
+	r.Initial = initialToken(t, s, registration.Allowance{Uses: 5})
 	want(t, r.Register(servertest.WithSecret()), 201)
 	secrets := []string{r.Initial, r.Secret, r.Token}
 	want(t, r.Read(), 200)

@@ -237,9 +237,11 @@ func (r *realm) openInitial(s *Server, sealer *store.Sealer) {
 	if config == nil {
 		return
 	}
-	r.initial = registration.NewInitialTokens(r.name, s.store, sealer,
-		append([]string{r.config.Policy}, r.config.Policies...),
-		slices.DeleteFunc(slices.Clone(r.config.Scopes), reservedScope), r.now)
+	r.initial = registration.NewInitialTokens(registration.InitialTokensConfig{
+		Realm: r.name, Store: s.store, Sealer: sealer, Taken: slices.Contains(config.Access, accessInitial),
+		Policies: append([]string{r.config.Policy}, r.config.Policies...), Policy: config.Policy,
+		Scopes: slices.DeleteFunc(slices.Clone(r.config.Scopes), reservedScope), Now: r.now,
+	})
 }
 
 // quota bounds how many clients register themselves; nil bounds nothing.

@@ -73,7 +73,7 @@ lines to paste.`,
 	root.AddCommand(
 		devCommand(), serveCommand(), configCommand(),
 		tokenCommand(), assertionCommand(), dpopCommand(), explainCommand(openOperator),
-		clientCommand(openOperator), apiCommand(openOperator), certCommand(openOperator), keyCommand(openOperator), sessionCommand(openOperator), userCommand(openOperator),
+		clientCommand(openOperator), registrationTokenCommand(openOperator), apiCommand(openOperator), certCommand(openOperator), keyCommand(openOperator), sessionCommand(openOperator), userCommand(openOperator),
 		directoryCommand(openOperator), dnCommand(), doctorCommand(), drillCommand(openOperator),
 	)
 	markUsage(root)

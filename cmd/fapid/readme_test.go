@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// TestREADME does what the README says, block by block, in one folder:
+// TestREADME does what the README says, and TestRegistering what that page says, block
+// by block, in one folder:
 //
-//   - a sh block is run, and must succeed; where it starts a server, that server
-//     runs until another block starts one;
+//   - a sh block is run, and must succeed; it has the variables of those before it;
+//     where it starts a server, that server runs until another block starts one;
 //   - a text block is what the block before it prints. Its lines come in this
 //     order; "…" stands for anything, and a trace id for the one there is;
 //   - a yaml block is a file, whose name is in its first line;
@@ -23,21 +24,33 @@ import (
 //
 // There are no other blocks, so nothing in it can be wrong unseen. The usual
 // ports are replaced by free ones.
-func TestREADME(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed, and the README's commands need it")
+func TestREADME(t *testing.T) { follow(t, "README.md") }
+
+func TestRegistering(t *testing.T) {
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("openssl is not installed, and everything on the page needs the key that it makes")
 	}
-	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	follow(t, "docs/registering.md")
+}
+
+func follow(t *testing.T, page string) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skipf("curl is not installed, and the commands of %s need it", page)
+	}
+	text, err := os.ReadFile(filepath.Join("..", "..", page))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{T: t, folder: t.TempDir(), ports: freePorts(), api: freePorts()[0], traces: map[string]string{}}
+	r := &reader{
+		T: t, page: page, folder: t.TempDir(), variables: filepath.Join(t.TempDir(), "variables"),
+		ports: freePorts(), api: freePorts()[0], traces: map[string]string{},
+	}
 	if err := sandboxIn(r.folder); err != nil {
 		t.Fatal(err)
 	}
 	defer r.stopServer()
 	for _, block := range blocksOf(string(text)) {
-		t.Logf("README.md:%d: %s block", block.line, block.language)
+		t.Logf("%s:%d: %s block", page, block.line, block.language)
 		switch block.language {
 		case "sh":
 			r.run(block)
@@ -48,7 +61,7 @@ func TestREADME(t *testing.T) {
 		case "go":
 			r.startAPI(block)
 		default:
-			t.Errorf("README.md:%d: a block is sh, text, yaml or go, not %q", block.line, block.language)
+			t.Errorf("%s:%d: a block is sh, text, yaml or go, not %q", page, block.line, block.language)
 		}
 		if t.Failed() {
 			return // what follows builds on it
@@ -80,16 +93,18 @@ func blocksOf(markdown string) []block {
 	return blocks
 }
 
-// reader follows the README in a folder.
+// reader follows a page in a folder.
 type reader struct {
 	*testing.T
-	folder  string
-	ports   doors
-	api     string // port of the API, which is 9443
-	server  *process
-	printed string            // by the newest sh block
-	skipped bool              // the newest sh block was not run
-	traces  map[string]string // by the README's trace ids, those of this run
+	page      string
+	folder    string
+	variables string // file with those of the sh blocks so far
+	ports     doors
+	api       string // port of the API, which is 9443
+	server    *process
+	printed   string            // by the newest sh block
+	skipped   bool              // the newest sh block was not run
+	traces    map[string]string // by the page's trace ids, those of this run
 }
 
 // startsServer matches a block that runs until it is stopped.
@@ -107,17 +122,17 @@ func (r *reader) run(b block) {
 	}
 	for _, tool := range []string{"openssl", "keytool", "node"} {
 		if _, err := exec.LookPath(tool); err != nil && strings.Contains(script, tool+" ") {
-			r.Logf("README.md:%d is not run: %s is not installed", b.line, tool)
+			r.Logf("%s:%d is not run: %s is not installed", r.page, b.line, tool)
 			r.skipped = true
 			return
 		}
 	}
-	command := exec.Command("sh", "-eu", "-c", script)
+	command := exec.Command("sh", "-eu", "-c", "set -a; [ ! -e "+r.variables+" ] || . "+r.variables+"\n"+script+"\nexport -p >"+r.variables)
 	command.Dir = r.folder
 	var printed, complaints strings.Builder
 	command.Stdout, command.Stderr = &printed, &complaints
 	if err := command.Run(); err != nil {
-		r.Errorf("README.md:%d: %v\n%s\n%s%s", b.line, err, script, &printed, &complaints)
+		r.Errorf("%s:%d: %v\n%s\n%s%s", r.page, b.line, err, script, &printed, &complaints)
 	}
 	r.printed = r.ports.restore(printed.String() + "\n" + complaints.String())
 }
@@ -131,7 +146,7 @@ func (r *reader) startServer(b block, args []string) {
 	}
 	server, err := start(r.folder, nil, ready, args...)
 	if err != nil {
-		r.Fatalf("README.md:%d: %v", b.line, err)
+		r.Fatalf("%s:%d: %v", r.page, b.line, err)
 	}
 	r.server = server
 	r.printed = r.ports.restore(server.out.String() + server.err.String())
@@ -166,7 +181,7 @@ func (r *reader) startAPI(b block) {
 	}
 	// From here, so that the package is the one of this folder.
 	if output, err := exec.Command("go", "build", "-o", program, source).CombinedOutput(); err != nil {
-		r.Fatalf("README.md:%d: %v\n%s", b.line, err, output)
+		r.Fatalf("%s:%d: %v\n%s", r.page, b.line, err, output)
 	}
 	command := exec.Command(program)
 	command.Dir = r.folder
@@ -174,18 +189,18 @@ func (r *reader) startAPI(b block) {
 	var complaints output
 	command.Stderr = &complaints
 	if err := command.Start(); err != nil {
-		r.Fatalf("README.md:%d: %v", b.line, err)
+		r.Fatalf("%s:%d: %v", r.page, b.line, err)
 	}
 	r.Cleanup(func() {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		if r.Failed() {
-			r.Logf("README.md:%d: the API said: %s", b.line, complaints.String())
+			r.Logf("%s:%d: the API said: %s", r.page, b.line, complaints.String())
 		}
 	})
 	for deadline := time.Now().Add(20 * time.Second); free("localhost:" + r.api); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.Fatalf("README.md:%d: the API does not listen", b.line)
+			r.Fatalf("%s:%d: the API does not listen", r.page, b.line)
 		}
 	}
 }
@@ -212,7 +227,7 @@ func (r *reader) compare(b block) {
 		wanted, ids := pattern(line, r.traces)
 		found := wanted.FindStringSubmatchIndex(rest)
 		if found == nil {
-			r.Errorf("README.md:%d: nothing like %q in the rest of what was printed:\n%s", b.line+1+i, line, r.printed)
+			r.Errorf("%s:%d: nothing like %q in the rest of what was printed:\n%s", r.page, b.line+1+i, line, r.printed)
 			return
 		}
 		for n, id := range ids {
@@ -243,7 +258,7 @@ var fileName = regexp.MustCompile(`^# (\S+\.yaml)\b`)
 func (r *reader) writeFile(b block) {
 	name := fileName.FindStringSubmatch(b.text)
 	if name == nil {
-		r.Errorf("README.md:%d: the first line of a yaml block is a comment with the file's name", b.line)
+		r.Errorf("%s:%d: the first line of a yaml block is a comment with the file's name", r.page, b.line)
 		return
 	}
 	if err := os.WriteFile(filepath.Join(r.folder, name[1]), []byte(r.onPorts(b.text)), 0o600); err != nil {

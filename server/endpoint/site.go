@@ -63,8 +63,8 @@ type Route struct {
 	// Form has the body read as parameters before Serve is called.
 	Form bool
 	// Guard protects the route: Serve is called for who has Scope, or one of several
-	// with spaces between, or for everybody it knows where that is empty; refusals
-	// carry the challenges of RFC 6750 section 3 and RFC 9449 section 7.1.
+	// with spaces between, or for everybody it knows where that is empty; refusals of a
+	// token carry the challenges of RFC 6750 section 3 and RFC 9449 section 7.1.
 	Guard *Guard
 	Scope string
 	// Late leaves it to Serve to ask the guard, once it knows for what.
@@ -73,7 +73,7 @@ type Route struct {
 	// certificate; nil for routes that are for clients.
 	Gateways *mtls.Forwarding
 	// Bearer marks a route that checks a Bearer token of another kind by itself;
-	// its refusals carry a challenge, too.
+	// refusals of that carry a challenge, too.
 	Bearer bool
 	// Open marks public documents: they may be cached and read across origins.
 	Open bool

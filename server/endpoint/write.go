@@ -85,7 +85,7 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 		problem.URI = r.Site.TraceURL + "/traces/" + event.ID
 	}
 	switch {
-	case route.Bearer || route.Guard != nil:
+	case route.challenges(refusal):
 		challenge := resource.Challenge{Realm: r.issuer(), URI: problem.URI}
 		if route.Guard != nil {
 			challenge.Basic = route.Guard.Basic != nil
@@ -114,6 +114,19 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 		return []byte(`{"error":"server_error"}`), "application/json"
 	}
 	return body, media
+}
+
+// challenges reports whether a refusal says how to authenticate: one of the token that
+// the request came with, or lacks (RFC 6750 section 3.1). Clients take a challenge for
+// what is wrong, so that a refusal of anything else has none.
+func (r *Route) challenges(refusal oauth.Error) bool {
+	switch {
+	case !r.Bearer && r.Guard == nil:
+		return false
+	case refusal.Status == http.StatusUnauthorized, refusal.Code == oauth.CodeInsufficientScope:
+		return true
+	}
+	return r.Guard != nil && refusal.Code == oauth.CodeInvalidRequest
 }
 
 func (r *Request) issuer() string {

@@ -47,7 +47,7 @@ func (f *Register) identify(ctx context.Context, r *endpoint.Request) (*managing
 	case ofSome && ecosystem.Management.With == registration.AccessToken:
 		err = f.byAccessToken(ctx, r, client, ecosystem.Management.Scope)
 	default:
-		m.presented, err = byRegistrationToken(r, client)
+		m.presented, err = f.byRegistrationToken(r, client)
 	}
 	if err != nil {
 		return nil, err
@@ -69,12 +69,12 @@ func notYours() oauth.Error {
 	return oauth.InvalidToken("the token is not one for this registration")
 }
 
-func byRegistrationToken(r *endpoint.Request, client *registration.Client) (string, error) {
+func (f *Register) byRegistrationToken(r *endpoint.Request, client *registration.Client) (string, error) {
 	presented, err := bearerOf(r)
 	if err != nil {
 		return "", err
 	}
-	if !client.CheckRegistrationToken(presented) {
+	if !client.CheckRegistrationToken(presented, f.Now()) {
 		r.Event.Fail("registration access token", "that of the client in the path", "another, or there is no such client", "send the registration_access_token of the last answer that had one")
 		return "", notYours()
 	}

@@ -1,7 +1,7 @@
-// Package manage is the management API: the clients, protected APIs, access
-// policies, users, sessions and keys of a realm, and what is in force of it. Each thing
-// that can be done is written once and served in two places: on the realm's own
-// listeners, for clients with access tokens, and on the operator's listener.
+// Package manage is the management API: the clients, initial access tokens, protected
+// APIs, access policies, users, sessions and keys of a realm, and what is in force of it.
+// Each thing that can be done is written once and served in two places: on the realm's
+// own listeners, for clients with access tokens, and on the operator's listener.
 package manage
 
 import (
@@ -19,8 +19,10 @@ import (
 
 // Realm is what is managed of one issuer.
 type Realm struct {
-	Name           string
-	Clients        *registration.Registry
+	Name    string
+	Clients *registration.Registry
+	// InitialTokens are nil where no software registers itself.
+	InitialTokens  *registration.InitialTokens
 	APIs           *registration.APIs
 	AccessPolicies *registration.AccessPolicies
 	Users          *users.Users
@@ -45,7 +47,7 @@ type resource struct {
 }
 
 // resources are the table of contents; adding one is a file and a line here.
-var resources = []resource{realms, clients, apis, accessPolicies, people, sessions, keys}
+var resources = []resource{realms, clients, registrationTokens, apis, accessPolicies, people, sessions, keys}
 
 // route is one thing that can be done.
 type route struct {
@@ -86,6 +88,7 @@ func writeScope(name string) string { return ScopePrefix + name + ".write" }
 var scopes = oauth.Scope{
 	readScope("realms"),
 	readScope("clients"), writeScope("clients"),
+	readScope("registration-tokens"), writeScope("registration-tokens"),
 	readScope("apis"), writeScope("apis"), exchangeScope,
 	readScope("access-policies"), writeScope("access-policies"),
 	users.ScopeRead, users.ScopeWrite,
