@@ -73,7 +73,8 @@ type Policy struct {
 	MaxRefreshTokenLifetime time.Duration `json:"max_refresh_token_lifetime"`
 
 	// DNMatching is how a registered subject is held against a certificate's:
-	// strict (also if empty), any_order or brazil, as mtls.Matching has them.
+	// strict (also if empty), any_order or brazil, as mtls.Matching has them. The
+	// rule of a client's ecosystem comes first.
 	DNMatching string `json:"dn_matching"`
 }
 

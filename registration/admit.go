@@ -63,7 +63,7 @@ func (r *Registry) Admit(ctx context.Context, a *Admission, event *oauth.Event) 
 	admitted, err := r.admitted(&m, kept)
 	if err != nil {
 		if refusal, ok := errors.AsType[oauth.Error](err); ok {
-			event.Fail("client metadata", "what the policy and the specifications allow every client", refusal.Description, "correct the member")
+			event.Fail("client metadata", "what every client of policy "+m.Policy+" has to be", refusal.Description, "change that member; the operator decides about the policy")
 		}
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 )
 
@@ -46,9 +47,9 @@ type Ecosystem struct {
 	// CertificateNames are the members of RFC 8705 section 2.1.2 that a
 	// tls_client_auth client may register; empty means all.
 	CertificateNames []string
-	// DNMatching is the dn_matching that the ecosystem wants of a policy; empty
-	// wants none.
-	DNMatching string
+	// DNMatching is how its clients' subjects are registered and compared, whatever
+	// their policy says; empty leaves it to the policy.
+	DNMatching mtls.Matching
 	// Grants are registered where the request names none, as far as the realm has
 	// them; empty is the default of RFC 7591.
 	Grants []string

@@ -124,7 +124,7 @@ var ecosystems = []Ecosystem{
 		Required:         []string{"redirect_uris"},
 		AuthMethods:      []string{oauth.AuthPrivateKeyJWT, oauth.AuthTLS},
 		CertificateNames: []string{mtls.KindSubjectDN},
-		DNMatching:       "brazil",
+		DNMatching:       mtls.MatchBrazil,
 		Scope: ScopeRule{Roles: map[string]string{
 			"DADOS": "openid accounts credit-cards-accounts consents customers invoice-financings financings loans unarranged-accounts-overdraft resources bank-fixed-incomes credit-fixed-incomes variable-incomes treasure-titles funds exchanges",
 			"PAGTO": "openid payments recurring-payments",

@@ -211,7 +211,7 @@ func saysMethods(e *Ecosystem) string {
 		text += "; the certificate by " + strings.Join(e.CertificateNames, " or ") + " alone"
 	}
 	if e.DNMatching != "" {
-		text += "; meant for a policy with dn_matching " + e.DNMatching
+		text += "; `dn_matching` " + string(e.DNMatching) + ", whatever the policy has"
 	}
 	for _, older := range slices.Sorted(maps.Keys(e.Aliases)) {
 		text += "; " + older + " is taken for " + e.Aliases[older]

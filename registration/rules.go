@@ -292,12 +292,22 @@ func setCertificate(c *Client) error {
 	if len(names) > 1 {
 		return invalid(names[1].member, "is given together with %s; expected exactly one of the five names (RFC 8705 section 2.1.2)", names[0].member)
 	}
-	registered, err := mtls.ParseRegistered(names[0].member, names[0].value, mtls.Matching(c.Policy.DNMatching))
+	registered, err := mtls.ParseRegistered(names[0].member, names[0].value, c.dnMatching())
 	if err != nil {
 		return oauth.InvalidClientMetadata("%s", err.Error())
 	}
 	c.Certificate = registered
 	return nil
+}
+
+// dnMatching is the one rule by which a client's subject is parsed and compared: its
+// ecosystem's if that has one, because no realm can loosen what an ecosystem wants
+// of all, and its policy's otherwise.
+func (c *Client) dnMatching() mtls.Matching {
+	if ecosystem, known := FindEcosystem(c.Metadata.Ecosystem); known && ecosystem.DNMatching != "" {
+		return ecosystem.DNMatching
+	}
+	return mtls.Matching(c.Policy.DNMatching)
 }
 
 func (r *rules) setGrants(c *Client) error {

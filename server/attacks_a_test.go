@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server"
@@ -332,7 +333,7 @@ func marshal(t testing.TB, value any) []byte {
 func TestAttackA8A9(t *testing.T) {
 	t.Parallel()
 	root := newPKI(t, "root")
-	s := servertest.Start(t, trusting(root.file(t)))
+	s := servertest.Start(t, trusting(root.file(t)), servertest.Registering())
 	key := newKey(t)
 	s.TPP("dns", named("dns", "tpp.example.com"))
 	s.TPP("uri", named("uri", "https://tpp.example.com/id"))
@@ -380,20 +381,23 @@ func TestAttackA8A9(t *testing.T) {
 		})
 	}
 	// A9: exactly one of the five.
-	for name, m := range map[string]registration.Metadata{
-		"none": {},
-		"two":  {TLSClientAuthSubjectDN: "CN=a", TLSClientAuthSANDNS: "a.example.com"},
+	r := s.Registrant(s.MTLS)
+	for name, names := range map[string][]any{
+		"none": nil,
+		"two":  {mtls.KindSubjectDN, "CN=a", mtls.KindSANDNS, "a.example.com"},
 		"all": {
-			TLSClientAuthSubjectDN: "CN=a", TLSClientAuthSANDNS: "a.example.com", TLSClientAuthSANURI: "https://a.example.com",
-			TLSClientAuthSANIP: "192.0.2.1", TLSClientAuthSANEmail: "a@example.com",
+			mtls.KindSubjectDN, "CN=a", mtls.KindSANDNS, "a.example.com", mtls.KindSANURI, "https://a.example.com",
+			mtls.KindSANIP, "192.0.2.1", mtls.KindSANEmail, "a@example.com",
 		},
-		"wildcard": {TLSClientAuthSANDNS: "*.example.com"},
+		"an empty one": {mtls.KindSubjectDN, ""},
+		"a wildcard":   {mtls.KindSANDNS, "*.example.com"},
+		"no DN":        {mtls.KindSubjectDN, "tpp"},
 	} {
-		m.ClientID, m.TokenEndpointAuthMethod, m.GrantTypes = "nine", oauth.AuthTLS, []string{"client_credentials"}
-		if code := s.Refuses("default", m); code != "invalid_client_metadata" {
-			t.Errorf("A9 %s of the five names: %q", name, code)
-		}
+		t.Run("A9 "+name, func(t *testing.T) {
+			wantAnswer(t, r.Register(servertest.Changed(servertest.Plain("token_endpoint_auth_method", oauth.AuthTLS), names...)), 400, "invalid_client_metadata")
+		})
 	}
+	want(t, r.Register(servertest.Plain("token_endpoint_auth_method", oauth.AuthTLS, mtls.KindSANDNS, "a.example.com")), 201)
 }
 
 // mappedSAN is a subject alternative name with an address in its IPv6 form.

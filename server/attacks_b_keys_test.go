@@ -8,7 +8,10 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -45,6 +48,18 @@ func (p *publisher) publish(body string) {
 // publishing starts a publisher with a certificate of the server's CA.
 func publishing(t testing.TB, s *servertest.Server, body string) *publisher {
 	t.Helper()
+	p := publishingBy(t, s, func(p *publisher, w http.ResponseWriter, _ *http.Request) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		_, _ = w.Write([]byte(p.body))
+	})
+	p.publish(body)
+	return p
+}
+
+// publishingBy starts a publisher that answers in a way of its own.
+func publishingBy(t testing.TB, s *servertest.Server, serve func(*publisher, http.ResponseWriter, *http.Request)) *publisher {
+	t.Helper()
 	name, err := certs.NewName(certs.Attribute{Type: "CN", Value: "localhost"})
 	if err != nil {
 		t.Fatal(err)
@@ -53,14 +68,13 @@ func publishing(t testing.TB, s *servertest.Server, body string) *publisher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &publisher{body: body}
-	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	p := &publisher{}
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.Requests.Add(1)
 		w.Header().Set("Content-Type", "application/jwk-set+json")
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		_, _ = w.Write([]byte(p.body))
+		serve(p, w, r)
 	}))
+	web.Config.ErrorLog = log.New(io.Discard, "", 0)
 	certificate := tls.Certificate{PrivateKey: issued.Key}
 	for _, link := range issued.Chain {
 		certificate.Certificate = append(certificate.Certificate, link.Raw)
@@ -166,7 +180,8 @@ func TestAttackB5(t *testing.T) {
 
 func TestAttackB17(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	s := servertest.Start(t, servertest.Registering())
+	r := s.Registrant(s.Issuer)
 	number := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
 	modulus := testkeys.RSA(3).N
 	rsaKey := func(n *big.Int, e string) string {
@@ -217,15 +232,16 @@ func TestAttackB17(t *testing.T) {
 		"use enc":             strings.Replace(ec("P-256", x, y), `{`, `{"use":"enc",`, 1),
 		"key_ops without any": strings.Replace(ec("P-256", x, y), `{`, `{"key_ops":["encrypt"],`, 1),
 		"another alg":         strings.Replace(ec("P-256", x, y), `{`, `{"alg":"ES384",`, 1),
+		"none of them":        ec("P-256", x, y),
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := `{"keys":[` + key + `]}`
-			id := "inline-" + fmt.Sprint(len(name), name[0])
-			if code := s.Refuses("default", registration.Metadata{
-				ClientID: id, TokenEndpointAuthMethod: oauth.AuthPrivateKeyJWT, GrantTypes: []string{"client_credentials"}, JWKS: []byte(set),
-			}); code != "invalid_client_metadata" {
-				t.Errorf("registration answers %q", code)
+			registration := servertest.Plain("token_endpoint_auth_method", oauth.AuthPrivateKeyJWT, "jwks", json.RawMessage(set))
+			if name == "none of them" {
+				want(t, r.Register(registration), 201)
+				return
 			}
+			wantFailed(t, s, r.Register(registration), 400, "invalid_client_metadata", "client metadata")
 			// At fetch the key is not used, whatever was signed with.
 			p := publishing(t, s, set)
 			tpp := s.TPP("remote", fetching(p))

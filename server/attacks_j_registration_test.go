@@ -110,14 +110,7 @@ func TestAttackJ2RegistrationGoesNowherePrivate(t *testing.T) {
 		"jwks_uri", "sector_identifier_uri", "logo_uri", "client_uri", "policy_uri", "tos_uri", "initiate_login_uri",
 		"backchannel_logout_uri", "backchannel_client_notification_endpoint", "request_uris", "redirect_uris", "frontchannel_logout_uri", "post_logout_redirect_uris",
 	}
-	targets := []string{
-		"https://127.0.0.1:" + port, "https://127.1.2.3:" + port, "https://0.0.0.0:" + port, "https://localhost:" + port, "https://LOCALHOST.:" + port,
-		"https://[::1]:" + port, "https://[::]:" + port, "https://[::ffff:127.0.0.1]:" + port, "https://[64:ff9b::7f00:1]:" + port, "https://[2002:7f00:1::]:" + port,
-		"https://10.0.0.1", "https://172.16.0.1", "https://192.168.0.1", "https://169.254.169.254/latest", "https://100.64.0.1", "https://[fd00::1]", "https://[fe80::1%25lo]:" + port,
-		"https://2130706433:" + port, "https://0x7f000001:" + port, "https://0177.0.0.1:" + port, "https://127.1:" + port,
-		"http://127.0.0.1:" + port, "file:///etc/passwd", "gopher://127.0.0.1:" + port, "ftp://127.0.0.1:" + port,
-		"https://user@127.0.0.1:" + port, "https://tpp.example@127.0.0.1:" + port, "https://tpp.example\\@127.0.0.1:" + port, "//127.0.0.1:" + port, "https:127.0.0.1:" + port,
-	}
+	targets := privateTargets(port)
 	everywhere(t, s, func(t *testing.T, r *servertest.Registrant) {
 		for _, member := range members {
 			for _, target := range targets {
@@ -151,6 +144,18 @@ func TestAttackJ2RegistrationGoesNowherePrivate(t *testing.T) {
 	time.Sleep(20 * time.Millisecond) // a connection made is counted by then
 	if n := connections.Load(); n != 0 {
 		t.Errorf("%d connections were made", n)
+	}
+}
+
+// privateTargets are addresses inside of the network, in every spelling.
+func privateTargets(port string) []string {
+	return []string{
+		"https://127.0.0.1:" + port, "https://127.1.2.3:" + port, "https://0.0.0.0:" + port, "https://localhost:" + port, "https://LOCALHOST.:" + port,
+		"https://[::1]:" + port, "https://[::]:" + port, "https://[::ffff:127.0.0.1]:" + port, "https://[64:ff9b::7f00:1]:" + port, "https://[2002:7f00:1::]:" + port,
+		"https://10.0.0.1", "https://172.16.0.1", "https://192.168.0.1", "https://169.254.169.254/latest", "https://100.64.0.1", "https://[fd00::1]", "https://[fe80::1%25lo]:" + port,
+		"https://2130706433:" + port, "https://0x7f000001:" + port, "https://0177.0.0.1:" + port, "https://127.1:" + port,
+		"http://127.0.0.1:" + port, "file:///etc/passwd", "gopher://127.0.0.1:" + port, "ftp://127.0.0.1:" + port,
+		"https://user@127.0.0.1:" + port, "https://tpp.example@127.0.0.1:" + port, "https://tpp.example\\@127.0.0.1:" + port, "//127.0.0.1:" + port, "https:127.0.0.1:" + port,
 	}
 }
 

@@ -25,6 +25,7 @@ type bed struct {
 
 	tls, ps256, jwt  *participant.Participant
 	recorded, opaque *participant.Participant
+	directory        *participant.Participant // who signs software statements
 }
 
 // bedConfig is what an operator would write, and nothing else.
@@ -39,14 +40,22 @@ realms:
     trust: {sandbox_ca: true}
 `
 
+// registering lets software register itself with the statements of a directory.
+const registering = `    registration:
+      max_clients: 1000000
+      issuers:
+        elsewhere: {ecosystem: rfc7591, issuer: "https://directory.example", keys: ../directory.jwks}
+`
+
 // makeBed writes the configuration, lets the server make its CA and keys, and
-// registers the clients.
-func makeBed(tb testing.TB) *bed {
+// registers the clients. more is added to the configuration of the realm.
+func makeBed(tb testing.TB, more string) *bed {
 	tb.Helper()
 	bed := &bed{dir: tb.TempDir(), standard: freeAddress(tb), mtls: freeAddress(tb), admin: freeAddress(tb)}
 	bed.config = filepath.Join(bed.dir, "fapid.yaml")
 	bed.issuer = "https://" + bed.standard
-	text := fmt.Sprintf(bedConfig, bed.standard, bed.mtls, bed.admin)
+	text := fmt.Sprintf(bedConfig, bed.standard, bed.mtls, bed.admin) + more
+	bed.directory = bed.publishDirectory(tb)
 	if err := os.WriteFile(bed.config, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
@@ -65,6 +74,23 @@ func makeBed(tb testing.TB) *bed {
 	bed.recorded = bed.register(tb, s, registration.Metadata{ClientID: "recorded", TokenEndpointAuthMethod: oauth.AuthTLS, CertificateBoundTokens: true, RecordAccessTokens: true})
 	bed.opaque = bed.register(tb, s, registration.Metadata{ClientID: "opaque", TokenEndpointAuthMethod: oauth.AuthTLS, CertificateBoundTokens: true, AccessTokenFormat: oauth.FormatOpaque})
 	return bed
+}
+
+// publishDirectory makes the key that signs software statements, and publishes it.
+func (bed *bed) publishDirectory(tb testing.TB) *participant.Participant {
+	tb.Helper()
+	key, err := certs.NewKey(certs.RSA2048)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	directory := &participant.Participant{SigningKey: key, Metadata: registration.Metadata{TokenEndpointAuthSigningAlg: "PS256"}}
+	if err := directory.Publish(false); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bed.dir, "directory.jwks"), directory.Metadata.JWKS, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return directory
 }
 
 // openBed opens the server as `fapid serve` does.

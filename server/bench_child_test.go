@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -100,11 +101,11 @@ func serveFapid(ctx context.Context, dir string, started func()) error {
 // floor does the cryptography of a request and nothing else. It has Go's own
 // memory settings.
 type floor struct {
-	es256     *ecdsa.PrivateKey
-	ps256     *rsa.PrivateKey
-	input     []byte // as long as what is signed of a token
-	signature []byte
-	answer    []byte // as long as a token's answer
+	es256      *ecdsa.PrivateKey
+	ps256      *rsa.PrivateKey
+	input      []byte // as long as what is signed of a token
+	signatures map[string][]byte
+	answer     []byte // as long as a token's answer
 }
 
 func newFloor() (*floor, error) {
@@ -119,8 +120,13 @@ func newFloor() (*floor, error) {
 	if f.ps256, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		return nil, err
 	}
-	f.signature, err = f.sign("ES256")
-	return f, err
+	f.signatures = map[string][]byte{}
+	for _, alg := range []string{"ES256", "PS256"} {
+		if f.signatures[alg], err = f.sign(alg); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
 }
 
 func (f *floor) sign(alg string) ([]byte, error) {
@@ -131,17 +137,24 @@ func (f *floor) sign(alg string) ([]byte, error) {
 	return f.es256.Sign(rand.Reader, digest[:], crypto.SHA256)
 }
 
-func (f *floor) verify() bool {
+func (f *floor) verify(alg string) bool {
 	digest := sha256.Sum256(f.input)
-	return ecdsa.VerifyASN1(&f.es256.PublicKey, digest[:], f.signature)
+	if alg == "PS256" {
+		return rsa.VerifyPSS(&f.ps256.PublicKey, crypto.SHA256, digest[:], f.signatures[alg], nil) == nil
+	}
+	return ecdsa.VerifyASN1(&f.es256.PublicKey, digest[:], f.signatures[alg])
 }
 
-// ServeHTTP does what the path names: "/verify", "/sign/ES256", "/both".
+// ServeHTTP does what the path names: "/verify", "/verify/PS256", "/sign/ES256",
+// "/both".
 func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, err := io.ReadAll(r.Body)
 	ok := err == nil
-	if r.URL.Path == "/verify" || r.URL.Path == "/both" {
-		ok = ok && f.verify()
+	switch r.URL.Path {
+	case "/verify", "/both":
+		ok = ok && f.verify("ES256")
+	case "/verify/PS256":
+		ok = ok && f.verify("PS256")
 	}
 	switch r.URL.Path {
 	case "/sign/PS256":
@@ -212,6 +225,8 @@ type child struct {
 	in  io.WriteCloser
 	out *json.Decoder
 	run *exec.Cmd
+	// stop ends it.
+	stop func()
 }
 
 // startChild starts a process of that kind and waits until it serves.
@@ -238,13 +253,14 @@ func startChild(tb testing.TB, kind string, bed *bed) *child {
 	if err := c.run.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
+	c.stop = sync.OnceFunc(func() {
 		_ = c.in.Close()
 		_, _ = io.Copy(io.Discard, out)
 		if err := c.run.Wait(); err != nil {
 			tb.Errorf("%s: %v", kind, err)
 		}
 	})
+	tb.Cleanup(c.stop)
 	c.read()
 	return c
 }

@@ -13,7 +13,7 @@ import (
 // connections that are kept alive, in alternating rounds. The limit is 20 µs.
 func BenchmarkRecord(b *testing.B) {
 	const count = 1500 // requests in a round
-	bed := makeBed(b)
+	bed := makeBed(b, "")
 	fapid := startChild(b, "fapid", bed)
 	cases := []struct {
 		name string
@@ -22,7 +22,7 @@ func BenchmarkRecord(b *testing.B) {
 	loads := make([]*load, len(cases))
 	for i, c := range cases {
 		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {c.by.Metadata.ClientID}, "scope": {"accounts"}}
-		loads[i] = &load{address: bed.mtls, tls: clientTLS(b, bed, c.by), request: always(request(http.MethodPost, bed.mtls, "/token", nil, form))}
+		loads[i] = &load{address: bed.mtls, tls: clientTLS(b, bed, c.by), request: always(request(http.MethodPost, bed.mtls, "/token", nil, form.Encode()))}
 		loads[i].fire(b, count)
 	}
 	costs := make([][]float64, len(cases))

@@ -25,18 +25,20 @@ type ratio struct {
 	wanted float64 // at most
 	count  int     // requests in a round: some tenth of a second of CPU time
 	floor  string  // path on the floor
+	config string  // more of the configuration
 	// call makes the load on the server, for so many requests in all.
 	call func(tb testing.TB, bed *bed, n int) *load
 }
 
 var ratios = []ratio{
-	{"a  token, certificate, kept alive, ES256", 1.35, 1500, "/sign/ES256", func(tb testing.TB, bed *bed, _ int) *load { return byCertificate(tb, bed, bed.tls) }},
-	{"a  token, certificate, kept alive, PS256", 1.05, 150, "/sign/PS256", func(tb testing.TB, bed *bed, _ int) *load { return byCertificate(tb, bed, bed.ps256) }},
-	{"b  token, private_key_jwt, kept alive", 1.3, 800, "/both", byAssertion},
-	{"c  token, certificate, handshake each", 1.15, 300, "/sign/ES256", func(tb testing.TB, bed *bed, _ int) *load { return eachTime(byCertificate(tb, bed, bed.tls)) }},
-	{"c  token, private_key_jwt, handshake each", 0, 300, "/both", func(tb testing.TB, bed *bed, n int) *load { return eachTime(byAssertion(tb, bed, n)) }},
-	{"d  introspection, kept alive", 1.4, 1200, "/verify", introspection},
-	{"e  bank call, bound token, kept alive", 0, 1200, "/verify", bankCall},
+	{"a  token, certificate, kept alive, ES256", 1.35, 1500, "/sign/ES256", "", func(tb testing.TB, bed *bed, _ int) *load { return byCertificate(tb, bed, bed.tls) }},
+	{"a  token, certificate, kept alive, PS256", 1.05, 150, "/sign/PS256", "", func(tb testing.TB, bed *bed, _ int) *load { return byCertificate(tb, bed, bed.ps256) }},
+	{"b  token, private_key_jwt, kept alive", 1.3, 800, "/both", "", byAssertion},
+	{"c  token, certificate, handshake each", 1.15, 300, "/sign/ES256", "", func(tb testing.TB, bed *bed, _ int) *load { return eachTime(byCertificate(tb, bed, bed.tls)) }},
+	{"c  token, private_key_jwt, handshake each", 0, 300, "/both", "", func(tb testing.TB, bed *bed, n int) *load { return eachTime(byAssertion(tb, bed, n)) }},
+	{"d  introspection, kept alive", 1.4, 1200, "/verify", "", introspection},
+	{"e  bank call, bound token, kept alive", 0, 1200, "/verify", "", bankCall},
+	{"f  registration, with a statement (PS256)", 1.5, 400, "/verify/PS256", registering, registrations},
 }
 
 // BenchmarkRatio measures the server's CPU time per request against the floor,
@@ -48,7 +50,7 @@ func BenchmarkRatio(b *testing.B) {
 }
 
 func (r *ratio) measure(b *testing.B) {
-	bed := makeBed(b)
+	bed := makeBed(b, r.config)
 	fapid, bare := startChild(b, "fapid", bed), startChild(b, "floor", bed)
 	warm := r.count
 	served := r.call(b, bed, warm+b.N*r.count+1) // one to look at
@@ -147,7 +149,7 @@ func (r *ratio) onFloor(tb testing.TB, bed *bed, like *load) *load {
 	form := url.Values{"x": {strings.Repeat("x", max(len(body)-len("x="), 0))}}
 	return &load{
 		address: address, tls: like.tls, handshake: like.handshake,
-		request: always(request(http.MethodPost, address, r.floor, nil, form)),
+		request: always(request(http.MethodPost, address, r.floor, nil, form.Encode())),
 	}
 }
 
@@ -159,7 +161,7 @@ func eachTime(l *load) *load {
 // byCertificate is a token by tls_client_auth.
 func byCertificate(tb testing.TB, bed *bed, p *participant.Participant) *load {
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {p.Metadata.ClientID}, "scope": {"accounts"}}
-	return &load{address: bed.mtls, tls: clientTLS(tb, bed, p), request: always(request(http.MethodPost, bed.mtls, "/token", nil, form))}
+	return &load{address: bed.mtls, tls: clientTLS(tb, bed, p), request: always(request(http.MethodPost, bed.mtls, "/token", nil, form.Encode()))}
 }
 
 // byAssertion is a token by private_key_jwt; the assertions are made beforehand.
@@ -176,7 +178,7 @@ func byAssertion(tb testing.TB, bed *bed, n int) *load {
 		made.requests[i] = request(http.MethodPost, bed.standard, "/token", nil, url.Values{
 			"grant_type": {"client_credentials"}, "scope": {"accounts"},
 			"client_assertion_type": {participant.AssertionType}, "client_assertion": {assertion},
-		})
+		}.Encode())
 	}
 	return &load{address: bed.standard, tls: clientTLS(tb, bed, bed.jwt), request: made.take}
 }
@@ -203,10 +205,48 @@ func boundToken(tb testing.TB, bed *bed) string {
 
 func introspection(tb testing.TB, bed *bed, _ int) *load {
 	form := url.Values{"client_id": {bed.tls.Metadata.ClientID}, "token": {boundToken(tb, bed)}}
-	return &load{address: bed.mtls, tls: clientTLS(tb, bed, bed.tls), request: always(request(http.MethodPost, bed.mtls, "/token/introspection", nil, form))}
+	return &load{address: bed.mtls, tls: clientTLS(tb, bed, bed.tls), request: always(request(http.MethodPost, bed.mtls, "/token/introspection", nil, form.Encode()))}
 }
 
 func bankCall(tb testing.TB, bed *bed, _ int) *load {
 	header := http.Header{"Authorization": {"Bearer " + boundToken(tb, bed)}, "X-Fapi-Interaction-Id": {"93bac548-d2de-4546-b106-880a5018460d"}}
-	return &load{address: bed.mtls, tls: clientTLS(tb, bed, bed.tls), request: always(request(http.MethodGet, bed.mtls, "/bank/accounts", header, nil))}
+	return &load{address: bed.mtls, tls: clientTLS(tb, bed, bed.tls), request: always(request(http.MethodGet, bed.mtls, "/bank/accounts", header, ""))}
+}
+
+// registrations are those of software of a directory, each of another client: a
+// statement may be used again here, and is by some dozens, as an ecosystem allows.
+func registrations(tb testing.TB, bed *bed, n int) *load {
+	tb.Helper()
+	made := &once{requests: make([][]byte, n)}
+	for i := range made.requests {
+		const each = 50
+		if i%each != 0 {
+			made.requests[i] = made.requests[i-1]
+			continue
+		}
+		metadata, err := json.Marshal(map[string]any{
+			"software_statement": statement(tb, bed, fmt.Sprintf("5d0f1a52-7c3e-4b6d-9e21-%012d", i)), "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256",
+			"grant_types": []string{"client_credentials"}, "scope": "accounts", "jwks": bed.jwt.Metadata.JWKS,
+		})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		made.requests[i] = request(http.MethodPost, bed.standard, "/reg", http.Header{"Content-Type": {"application/json"}}, string(metadata))
+	}
+	return &load{address: bed.standard, tls: clientTLS(tb, bed, bed.jwt), request: made.take}
+}
+
+// statement is a software statement of the usual size.
+func statement(tb testing.TB, bed *bed, software string) string {
+	tb.Helper()
+	now := time.Now().Unix()
+	text, err := bed.directory.Sign(map[string]any{
+		"iss": "https://directory.example", "iat": now, "exp": now + 3600, "jti": software, "software_id": software,
+		"software_version": "1.0", "client_name": "TPP with a signing key", "client_uri": "https://tpp.example.com", "logo_uri": "https://tpp.example.com/logo.svg",
+		"policy_uri": "https://tpp.example.com/policy.html", "tos_uri": "https://tpp.example.com/terms.html", "redirect_uris": []string{"https://tpp.example.com/callback"},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return text
 }

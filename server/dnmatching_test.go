@@ -29,17 +29,6 @@ func TestDNMatching(t *testing.T) {
 		s.TPP(policy, named("dn", registered), servertest.Under(policy))
 	}
 	key := newKey(t)
-	subject := func(dn string) func(*x509.Certificate) {
-		name, err := mtls.ParseDN(dn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		der, err := name.DER()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return func(c *x509.Certificate) { c.RawSubject = der }
-	}
 	for _, row := range []struct {
 		name, subject       string
 		strict, any, brazil int
@@ -50,7 +39,7 @@ func TestDNMatching(t *testing.T) {
 		{"another value", "CN=web.example,UID=u1,2.5.4.97=#0c074f464242522d32,C=BR,2.5.4.5=#130131", 401, 401, 401},
 		{"one RDN more", "CN=web.example,UID=u1,2.5.4.97=#0c074f464242522d31,C=BR,2.5.4.5=#130131,ST=SP", 401, 401, 401},
 	} {
-		client := holder(t, s, key, root.leaf(t, key, subject(row.subject))...)
+		client := holder(t, s, key, root.leaf(t, key, subjectOf(t, row.subject))...)
 		for policy, status := range map[string]int{"sandbox": row.strict, "any": row.any, "brazil": row.brazil} {
 			t.Run(row.name+" "+policy, func(t *testing.T) {
 				askAll(t, s, client, s.MTLS, policy, status, map[int]string{401: "invalid_client"}[status])
@@ -79,4 +68,18 @@ func TestDNMatching(t *testing.T) {
 			t.Errorf("the refusal does not say how to write it: %s", text)
 		}
 	}
+}
+
+// subjectOf gives a certificate that subject.
+func subjectOf(t *testing.T, dn string) func(*x509.Certificate) {
+	t.Helper()
+	name, err := mtls.ParseDN(dn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := name.DER()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *x509.Certificate) { c.RawSubject = der }
 }

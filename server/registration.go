@@ -117,8 +117,13 @@ func (k *check) registration(at string, realm *Realm) {
 	if !k.hasPolicy(realm, r.Policy) {
 		k.refuse(at+".policy", "%q is not a policy of the realm; list it in policies", r.Policy)
 	}
-	if ecosystem, known := registration.FindEcosystem(r.Ecosystem); known && ecosystem.Statement.From == registration.FromCertificate && !slices.Contains(r.Directory, r.Ecosystem) {
-		k.refuse(at+".ecosystem", "%s has no software statements: it asks the directory whose a certificate is; list it in directory", r.Ecosystem)
+	if ecosystem, known := registration.FindEcosystem(r.Ecosystem); known {
+		switch {
+		case ecosystem.Statement.From == registration.FromCertificate && !slices.Contains(r.Directory, r.Ecosystem):
+			k.refuse(at+".ecosystem", "%s has no software statements: it asks the directory whose a certificate is; list it in directory", r.Ecosystem)
+		case ecosystem.OwnClientID && realm == k.config.Realms[k.config.realmOrder()[0]]:
+			k.refuse(at+".ecosystem", "%s gives software the client_id that it has at the directory, and in this realm, the first, the directory has given it to a client of its own; use another realm", r.Ecosystem)
+		}
 	}
 	if len(r.Directory) > 0 && k.config.Listeners.Directory == nil {
 		k.refuse(at+".directory", "needs listeners.directory: there is no directory in this server")
@@ -152,7 +157,13 @@ func (k *check) accessible(at string, r *Registration) {
 	seen := map[string]string{}
 	for i, name := range r.Directory {
 		ecosystem, known := registration.FindEcosystem(name)
-		if !known || ecosystem.Statement.From == registration.FromCertificate {
+		if !known {
+			continue
+		}
+		if ecosystem.Statement.From == registration.FromCertificate {
+			if name != r.Ecosystem {
+				k.refuse(fmt.Sprintf("%s.directory[%d]", at, i), "%s has no software statements, so its rules hold for nothing here: make it the ecosystem, whose rules hold for requests without one", name)
+			}
 			continue
 		}
 		dialect, _ := registration.FindDialect(ecosystem.Dialect)

@@ -37,7 +37,9 @@ func TestRegistrationRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"ecosystem: atlantis": `5:7: realms.default.registration.ecosystem: no ecosystem "atlantis"; there are rfc7591, uk, brazil, cdr, uae, raidiam`,
 		"ecosystem: uae":      `5:7: realms.default.registration.ecosystem: uae has no software statements: it asks the directory whose a certificate is; list it in directory`,
-		"scopes: [admin]":     `5:16: realms.default.registration.scopes[0]: "admin" is not among the realm's scopes`,
+		"{ecosystem: uae, directory: [uae]}\nlisteners: {directory: {}}": `5:8: realms.default.registration.ecosystem: uae gives software the client_id that it has at the directory, and in this realm, the first, the directory has given it to a client of its own; use another realm`,
+		"{directory: [uk, uae]}\nlisteners: {directory: {}}":             `5:24: realms.default.registration.directory[1]: uae has no software statements, so its rules hold for nothing here: make it the ecosystem, whose rules hold for requests without one`,
+		"scopes: [admin]": `5:16: realms.default.registration.scopes[0]: "admin" is not among the realm's scopes`,
 
 		"issuers: {ob: {keys: good.jwks}}":                                                    `5:17: realms.default.registration.issuers.ob.ecosystem: is missing`,
 		"issuers: {ob: {ecosystem: uk}}":                                                      `5:17: realms.default.registration.issuers.ob.keys: is missing`,

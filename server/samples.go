@@ -11,8 +11,9 @@ import (
 )
 
 // sampleRealms are the realms of a fresh sandbox: the default one explains its
-// refusals, "strict" says what production would, and each of the others has the
-// paths of another server, with the client of that server's documentation.
+// refusals, "strict" says what production would, "uae" takes software without a
+// statement, and each of the others has the paths of another server, with the client
+// of that server's documentation.
 func sampleRealms() map[string]*Realm {
 	plain := func(layout string, scopes ...string) *Realm {
 		return &Realm{
@@ -37,6 +38,11 @@ func sampleRealms() map[string]*Realm {
 		"strict": {
 			Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"}, Management: &Management{},
 			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
+		},
+		// An ecosystem without statements: requests without one are judged by its rules.
+		"uae": {
+			Sandbox: true, Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments", "insurance"},
+			Registration: &Registration{Ecosystem: "uae", Directory: []string{"uae"}},
 		},
 		"myrealm": plain("keycloak", "openid", "accounts"),
 		"cern":    cern,
@@ -198,5 +204,7 @@ func sampleRoles() []directory.AuthorityClaim {
 		{Domain: "Open Finance Brasil", Role: "DADOS", RegistrationID: "12345678-DADOS"},
 		{Domain: "Open Finance Brasil", Role: "PAGTO", RegistrationID: "12345678-PAGTO"},
 		{Domain: "CDR", Role: "DATA_RECIPIENT", RegistrationID: "ADR000001"},
+		{Domain: "UAE Open Finance", Role: "BDSP", RegistrationID: "100200-BDSP"},
+		{Domain: "UAE Open Finance", Role: "BSIP", RegistrationID: "100200-BSIP"},
 	}
 }

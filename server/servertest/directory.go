@@ -84,6 +84,17 @@ func (m *Member) Statement(path string) string {
 	return m.Of("/softwarestatements/" + m.Software + path)
 }
 
+// Assertion fetches the software statement of the member's software, in the dialect
+// of an ecosystem.
+func (m *Member) Assertion(ecosystem string) string {
+	m.S.T.Helper()
+	answer := m.Call(http.MethodGet, m.Statement("/assertion?ecosystem="+ecosystem), "")
+	if answer.Status != http.StatusOK {
+		m.S.T.Fatalf("the assertion for %s: %s", ecosystem, answer)
+	}
+	return answer.Body
+}
+
 // DirectoryToken fetches a token for the directory.
 func (m *Member) DirectoryToken() string {
 	m.S.T.Helper()
