@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/oauth/jwk"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/directory"
@@ -57,7 +58,7 @@ func (r *Registration) fill(realm *Realm, c *Config) {
 	preset(&r.MaxClients, 10_000)
 	preset(&r.MaxClientsPerSoftware, 100)
 	if len(r.Scopes) == 0 {
-		r.Scopes = slices.DeleteFunc(slices.Clone(realm.Scopes), reservedScope)
+		r.Scopes = realm.selfScopes()
 	}
 	if len(r.Directory) == 0 && c.Listeners.Directory != nil {
 		r.Directory = []string{c.Directory.Ecosystem}
@@ -84,6 +85,11 @@ func (r *Registration) fill(realm *Realm, c *Config) {
 // own APIs and of those that they stand in for.
 func reservedScope(scope string) bool {
 	return scope == directory.Scope || strings.HasPrefix(scope, "fapid:") || strings.HasPrefix(scope, "internal_")
+}
+
+// selfScopes are those of the realm that software may ever give itself.
+func (r *Realm) selfScopes() oauth.Scope {
+	return slices.DeleteFunc(slices.Clone(r.Scopes), reservedScope)
 }
 
 // trusted is the issuer as a registrar has it.
@@ -239,7 +245,7 @@ func (r *realm) openInitial(s *Server, sealer *store.Sealer) {
 	}
 	r.initial = registration.NewInitialTokens(r.name, s.store, sealer,
 		append([]string{r.config.Policy}, r.config.Policies...),
-		slices.DeleteFunc(slices.Clone(r.config.Scopes), reservedScope), r.now)
+		r.config.selfScopes(), r.now)
 }
 
 // quota bounds how many clients register themselves; nil bounds nothing.
