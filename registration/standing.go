@@ -218,7 +218,7 @@ func samePSD2(identifier, registration string) bool {
 // CheckHolder wants the certificate that somebody manages a registration with to be
 // that of its software, as when it was registered. A certificate is verified
 // already; registrations without a statement, or by rules that want none, have none
-// to compare.
+// to compare. Refusals are 401 (RFC 7592 section 2.1).
 func (r *Registrar) CheckHolder(client *Client, statement string, proposal Proposal, event *oauth.Event) error {
 	rules, known := FindEcosystem(client.Metadata.Ecosystem)
 	if !known {
@@ -242,5 +242,8 @@ func (r *Registrar) CheckHolder(client *Client, statement string, proposal Propo
 	if err != nil {
 		return fmt.Errorf("stored software statement of %s: %w", client.ID, err)
 	}
-	return j.checkHolder(context.Background())
+	if j.checkHolder(context.Background()) != nil { // the event says what was expected
+		return oauth.InvalidToken("the client certificate is not one of the software that the registration is of")
+	}
+	return nil
 }

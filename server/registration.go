@@ -261,7 +261,7 @@ func (r *Registration) quota() registration.Quota {
 }
 
 // registration is where software registers itself; nil where none may.
-func (r *realm) registration() endpoint.Feature {
+func (r *realm) registration(s *Server) endpoint.Feature {
 	config := r.config.Registration
 	if config == nil {
 		return nil
@@ -270,6 +270,7 @@ func (r *realm) registration() endpoint.Feature {
 		Clients: r.clients, Registrar: r.registrar, Initial: r.initial, Trust: r.trust.Load, Now: r.now,
 		Guard:    &endpoint.Guard{Issuer: r.issuer, Binder: r.binder, AnyAudience: true},
 		Sessions: r.sessions, Subject: flow.Subject(r.config.Subject),
+		Standing: s.standing(r.name),
 	}
 	register.Ways(config.Access)
 	return register
