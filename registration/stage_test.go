@@ -185,7 +185,7 @@ func (s *stage) open(t testing.TB, live bool) {
 	}
 	s.registrar, err = registration.NewRegistrar(registration.RegistrarConfig{
 		Realm: "default", Issuer: issuerURL, Addresses: []string{issuerURL + "/reg"}, Ecosystem: s.scene.Ecosystem,
-		Issuers: []*registration.TrustedIssuer{s.issuer}, Scopes: scopes[:5], Grants: grants, Fetch: s.fetch, Now: now, AllowTestKeys: true,
+		Issuers: []*registration.TrustedIssuer{s.issuer}, Scopes: scopes[:5], Grants: grants, Fetch: s.fetch, Now: now, AllowTestKeys: true, Policy: "fapi",
 	})
 	if err != nil {
 		t.Fatal(err)

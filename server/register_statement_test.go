@@ -204,3 +204,46 @@ func TestUpdatesAtTheSameTime(t *testing.T) {
 		}
 	}
 }
+
+// Software for which somebody vouches is under the policy of his software, by
+// whatever way it came to that, unless the operator has decided otherwise.
+func TestPolicyOfTheVouchedFor(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, vouching, func(c *server.Config) {
+		c.Realms["default"].Policy, c.Realms["default"].Policies = "fapi2", []string{"sandbox", "oauth2", "fapi1-advanced"}
+	})
+	m := s.Member("Alpha", aisp)
+	policy := func(r *servertest.Registrant) string {
+		client, _ := s.Clients("default").Get(r.ClientID)
+		return client.Metadata.Policy
+	}
+	expect := func(name string, r *servertest.Registrant, wanted string) {
+		t.Helper()
+		if got := policy(r); got != wanted {
+			t.Errorf("%s: policy %s, want %s", name, got, wanted)
+		}
+	}
+	direct, plain, later, token, tokens := m.Registrant(), m.Registrant(), m.Registrant(), m.Registrant(), m.Registrant()
+	want(t, direct.Register(stated(m)), 201)
+	expect("with a statement", direct, "fapi2")
+	want(t, plain.Register(servertest.WithSecret()), 201)
+	expect("without", plain, "oauth2")
+	want(t, plain.Update(stated(m)), 200)
+	expect("without at first", plain, "fapi2")
+	token.Initial = initialToken(t, s, registration.InitialToken{})
+	want(t, token.Register(stated(m)), 201)
+	expect("with a statement and a token that names no policy", token, "fapi2")
+	tokens.Initial = initialToken(t, s, registration.InitialToken{Policy: "sandbox"})
+	want(t, tokens.Register(stated(m)), 201)
+	expect("and one that does", tokens, "sandbox")
+
+	want(t, later.Register(servertest.Plain("token_endpoint_auth_method", "tls_client_auth", "tls_client_auth_san_dns", "tpp.example")), 201)
+	client, _ := s.Clients("default").Get(later.ClientID)
+	metadata := client.Metadata
+	metadata.Policy = "sandbox"
+	if _, _, err := s.Clients("default").Put(t.Context(), metadata); err != nil {
+		t.Fatal(err)
+	}
+	want(t, later.Update(stated(m)), 200)
+	expect("the operator has decided", later, "sandbox")
+}
