@@ -111,10 +111,10 @@ func (r *Registry) reserve(a *Admission, event *oauth.Event) (replaces *Client, 
 			return nil, nil, err
 		}
 	}
+	if err := r.room(a, replaces, event); err != nil {
+		return nil, nil, err
+	}
 	if replaces == nil {
-		if err := r.room(a, of, vouched, event); err != nil {
-			return nil, nil, err
-		}
 		r.count(by, 1)
 	}
 	r.reserved[of]++

@@ -247,3 +247,20 @@ func TestPolicyOfTheVouchedFor(t *testing.T) {
 	want(t, later.Update(stated(m)), 200)
 	expect("the operator has decided", later, "sandbox")
 }
+
+// As many clients of one software as there may be are there, whichever way they came
+// to be of it.
+func TestClientsOfOneSoftware(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, vouching, func(c *server.Config) { c.Realms["default"].Registration.MaxClientsPerSoftware = 2 })
+	m := s.Member("Alpha", aisp)
+	r, first := m.Registrant(), m.Registrant()
+	want(t, first.Register(stated(m)), 201)
+	want(t, r.Register(stated(m)), 201)
+	wantAnswer(t, r.Register(stated(m)), 429, "too_many_requests")
+	want(t, r.Register(servertest.WithSecret()), 201)
+	wantAnswer(t, r.Update(stated(m)), 429, "too_many_requests")
+	want(t, first.Update(stated(m)), 200)
+	want(t, first.Delete(), 204)
+	want(t, r.Update(stated(m)), 200)
+}
