@@ -127,6 +127,9 @@ func newStageOn(t testing.TB, ecosystem *registration.Ecosystem, live bool, keys
 			facts.Roles = []registration.StatementRole{{Role: name, Domain: "Open Finance Brasil", Status: "Active"}}
 		}
 	}
+	if role := ecosystem.Statement.Role; role != "" {
+		facts.Roles = []registration.StatementRole{{Role: role, Domain: "CDR", Status: "Active"}}
+	}
 	s := &stage{shown: map[faults.Certificate]*mtls.Presented{}, scene: faults.Scene{
 		Ecosystem: ecosystem, Software: facts, Keys: keys, Now: time.Now().Truncate(time.Second),
 		StatementIssuer: dialect.Issuer, Audience: issuerURL,

@@ -44,6 +44,10 @@ func (j *judgement) askDirectory(context.Context) error {
 		return j.fail("software standing", "software in the directory", "none of this software_id", "create the software again, and fetch its statement",
 			oauth.UnapprovedSoftwareStatement("the directory knows this software no more"))
 	}
+	if role := j.rules.Statement.Role; role != "" && !active(roleStatus(current, StatementRole{Role: role})) {
+		return j.fail("software roles", "an active role "+role, "none", "have the directory admit the organisation to the role and make it active for the software",
+			oauth.UnapprovedSoftwareStatement("the software has no active role %s in the directory", role))
+	}
 	j.facts.OrgStatus, j.facts.Status = either(j.facts.OrgStatus, current.OrgStatus), either(j.facts.Status, current.Status)
 	for i, role := range j.facts.Roles {
 		j.facts.Roles[i].Status = either(role.Status, roleStatus(current, role))
@@ -59,7 +63,7 @@ func either(stated, now string) string {
 	return now
 }
 
-// roleStatus is that of a role, empty if there is none of that name.
+// roleStatus is that of a role, Inactive if there is none of that name that counts.
 func roleStatus(s *Statement, wanted StatementRole) string {
 	for _, role := range s.Roles {
 		if role.Role == wanted.Role && (wanted.Domain == "" || role.Domain == wanted.Domain) && active(role.Status) {

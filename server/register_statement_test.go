@@ -16,6 +16,7 @@ import (
 
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server"
+	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/servertest"
 )
 
@@ -263,4 +264,33 @@ func TestClientsOfOneSoftware(t *testing.T) {
 	want(t, first.Update(stated(m)), 200)
 	want(t, first.Delete(), 204)
 	want(t, r.Update(stated(m)), 200)
+}
+
+// The directory writes statements in every dialect, and who is admitted in one
+// ecosystem is not so admitted in another.
+func TestStatementOfAnotherEcosystem(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, vouching)
+	recipient := directory.AuthorityClaim{Domain: "CDR", Role: "DATA_RECIPIENT"}
+	for name, test := range map[string]struct {
+		roles         []directory.AuthorityClaim
+		uk, australia int
+	}{
+		"United Kingdom": {[]directory.AuthorityClaim{aisp}, 201, 400},
+		"Australia":      {[]directory.AuthorityClaim{recipient}, 400, 201},
+		"nowhere":        {nil, 400, 400},
+	} {
+		m := newSigner(t, s.Member(name, test.roles...))
+		for ecosystem, wanted := range map[string]int{"uk": test.uk, "cdr": test.australia} {
+			answer := m.send(t, http.MethodPost, s.MTLS+"/reg", "", ecosystem)
+			if answer.Status != wanted || wanted == 400 && answer.Error() != "unapproved_software_statement" {
+				t.Errorf("admitted in %s, by the rules of %s: %s", name, ecosystem, answer)
+			}
+			if event := s.Explain(answer); wanted == 400 {
+				if check, _ := event.Failed(); check.Name != "software roles" {
+					t.Errorf("%s, %s: the trace says %+v", name, ecosystem, check)
+				}
+			}
+		}
+	}
 }

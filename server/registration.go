@@ -24,7 +24,7 @@ type Registration struct {
 	Policy      string                      `json:"policy,omitempty" choices:"policy" doc:"Security profile of software that registers itself without a statement. Default the realm's."`
 	Scopes      []string                    `json:"scopes,omitempty" doc:"The most that software which registers itself may ask for; those of the management API and of the directory it never may. Default the realm's other scopes."`
 	DirectoryID string                      `json:"directory_id,omitempty" doc:"The id that the bank itself has at the directory: what aud of a signed request may be beside the issuer, where the rules allow it."`
-	Directory   []string                    `json:"directory,omitempty" choices:"rules" doc:"By the rules of which ecosystems software statements of the directory of this server are believed. Default, where there is one, that of directory.ecosystem."`
+	Directory   []string                    `json:"directory,omitempty" choices:"rules" doc:"By the rules of which ecosystems software statements of the directory of this server are believed. Software chooses among them, and raidiam asks for no role. Default, where there is one, that of directory.ecosystem."`
 	Issuers     map[string]*StatementIssuer `json:"issuers,omitempty" doc:"Whose software statements are believed, by a name that clients keep."`
 
 	MaxClients            Count    `json:"max_clients,omitempty" doc:"How many clients that registered themselves there may be. Default 10000."`
