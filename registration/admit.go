@@ -32,14 +32,18 @@ type Admitted struct {
 	RegistrationToken string
 }
 
+// ErrChanged says that a client was changed between an update of it being judged and
+// being admitted: it has to be judged again, by what there is now.
+var ErrChanged = errors.New("the client was changed meanwhile")
+
 // Admit registers a client that a [Registrar] has admitted, or replaces its
 // registration. The client and its software statement are written, and what may be
 // used once is spent, in one transaction: of any number of equal requests one wins.
 // Of requests for one software one wins, too, where its ecosystem has one
 // registration of it. Refusals are those of [Registry.Put], the ecosystem's for
 // duplicates and for what is spent, too_many_requests beyond a quota, access_denied
-// for a client that the operator has locked or disabled, and not_found for one that
-// has been deleted meanwhile.
+// for a client that the operator has locked or disabled, not_found for one that has
+// been deleted meanwhile, and temporarily_unavailable with [ErrChanged].
 func (r *Registry) Admit(ctx context.Context, a *Admission, event *oauth.Event) (*Admitted, error) {
 	replaces, release, err := r.reserve(a, event)
 	if err != nil {
@@ -110,10 +114,10 @@ func (r *Registry) reserve(a *Admission, event *oauth.Event) (replaces *Client, 
 			return nil, nil, err
 		}
 	}
+	if err := r.room(a, replaces, event); err != nil {
+		return nil, nil, err
+	}
 	if replaces == nil {
-		if err := r.room(a, of, vouched, event); err != nil {
-			return nil, nil, err
-		}
 		r.count(by, 1)
 	}
 	r.reserved[of]++
@@ -173,7 +177,7 @@ func (r *Registry) succeed(m *Metadata, replaces *Client, event *oauth.Event) (k
 	case !known:
 		return nil, oauth.NotFound("no client %s", quote(replaces.ID))
 	case current != replaces: // what was judged is not what is there any more
-		return nil, oauth.TemporarilyUnavailable().Because("client %s was changed meanwhile", replaces.ID)
+		return nil, oauth.TemporarilyUnavailable().Because("client %s: %w", replaces.ID, ErrChanged)
 	}
 	if err := replaces.MayChangeItself(event); err != nil {
 		return nil, err

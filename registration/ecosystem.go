@@ -90,6 +90,10 @@ type StatementRule struct {
 	// OrgStatus wants the status of the organisation; what is said of status must
 	// be Active whether it is wanted or not.
 	OrgStatus bool
+	// Role is what software has to be admitted to, where statements say no roles and
+	// who issues them looks at that; a directory of this process is asked. Empty wants
+	// none.
+	Role string
 }
 
 // RequestRule is what is demanded of registration requests.

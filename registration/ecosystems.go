@@ -136,7 +136,7 @@ var ecosystems = []Ecosystem{
 	},
 	{
 		Name: "cdr", About: "Australian Consumer Data Right", Dialect: "cdr",
-		Statement: StatementRule{From: FromRequest, Algs: []string{"PS256"}, Expires: true, ID: true, SingleUse: true},
+		Statement: StatementRule{From: FromRequest, Algs: []string{"PS256"}, Expires: true, ID: true, SingleUse: true, Role: "DATA_RECIPIENT"},
 		Request: RequestRule{
 			MediaTypes: []string{MediaJWT}, Algs: []string{"PS256", "ES256"}, Audience: ToIssuer,
 		},

@@ -120,6 +120,9 @@ func saysStanding(e *Ecosystem) string {
 	if e.Scope.Roles != nil {
 		text += "; at least one active role of " + strings.Join(slices.Sorted(maps.Keys(e.Scope.Roles)), ", ")
 	}
+	if e.Statement.Role != "" {
+		text += "; where the directory is in this process, an active role " + e.Statement.Role + " there"
+	}
 	return text
 }
 

@@ -25,8 +25,8 @@ type Allowance struct {
 	// Quota is how many clients that were registered with it there may be at a time;
 	// 0 is any number.
 	Quota int64 `json:"quota,omitempty"`
-	// Policy is the security profile of those who register with it; empty is the
-	// realm's for registrations.
+	// Policy is the security profile of those who register with it; empty is that of
+	// whoever vouches for them, or the realm's for registrations.
 	Policy string `json:"policy,omitempty"`
 	// Scope is the most they may ask for (space separated); empty is what software
 	// that registers itself may have.

@@ -41,23 +41,22 @@ func (r *Registry) count(by string, n int64) {
 	}
 }
 
-// room refuses one client more than there may be. The caller holds mu.
-func (r *Registry) room(a *Admission, of software, vouched bool, event *oauth.Event) error {
-	quotas := []struct {
+// room refuses one client more than there may be, and a client of this software more
+// where an update makes it one. The caller holds mu.
+func (r *Registry) room(a *Admission, replaces *Client, event *oauth.Event) error {
+	type quota struct {
 		what      string
 		have, may int64
-	}{{"clients that registered themselves", r.selfMade[byAll], r.quota.Clients}}
-	if vouched {
-		quotas = append(quotas, struct {
-			what      string
-			have, may int64
-		}{"clients of this software", int64(len(r.bySoftware[of]) + r.reserved[of]), r.quota.PerSoftware})
 	}
-	if a.Initial != nil {
-		quotas = append(quotas, struct {
-			what      string
-			have, may int64
-		}{"clients that this initial access token registered", r.selfMade[a.Metadata.RegisteredBy], a.Initial.Quota})
+	var quotas []quota
+	if replaces == nil {
+		quotas = append(quotas, quota{"clients that registered themselves", r.selfMade[byAll], r.quota.Clients})
+	}
+	if of, vouched := a.Metadata.software(); vouched && !(replaces != nil && replaces.of(of)) {
+		quotas = append(quotas, quota{"clients of this software", int64(len(r.bySoftware[of]) + r.reserved[of]), r.quota.PerSoftware})
+	}
+	if replaces == nil && a.Initial != nil {
+		quotas = append(quotas, quota{"clients that this initial access token registered", r.selfMade[a.Metadata.RegisteredBy], a.Initial.Quota})
 	}
 	for _, quota := range quotas {
 		if quota.may > 0 && quota.have >= quota.may {
@@ -66,4 +65,10 @@ func (r *Registry) room(a *Admission, of software, vouched bool, event *oauth.Ev
 		}
 	}
 	return nil
+}
+
+// of reports whether the client is of software that somebody vouched for.
+func (c *Client) of(wanted software) bool {
+	is, vouched := c.Metadata.software()
+	return vouched && is == wanted
 }

@@ -28,8 +28,7 @@ type RegistrarConfig struct {
 	// Scopes are the most that software which registers itself may ask for, unless
 	// its initial access token says another.
 	Scopes oauth.Scope
-	// Policy is the security profile of software that nobody vouches for; empty is the
-	// realm's.
+	// Policy is the security profile of software that nobody vouches for.
 	Policy string
 	// Grants reports whether the realm offers a grant type.
 	Grants func(grantType string) bool

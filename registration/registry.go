@@ -27,6 +27,9 @@ type Config struct {
 	DefaultPolicy string
 	// Scopes are what the realm offers.
 	Scopes oauth.Scope
+	// SelfScopes are those of them that a client which registered itself may ever
+	// be let give itself.
+	SelfScopes oauth.Scope
 	// Grants reports whether the realm offers a grant type.
 	Grants func(grantType string) bool
 	// Fetch is for jwks_uri; nil is one that goes to the public internet only.
@@ -101,6 +104,7 @@ func Open(ctx context.Context, config Config) (*Registry, error) {
 			policies:      config.Policies,
 			defaultPolicy: config.DefaultPolicy,
 			scopes:        config.Scopes,
+			selfScopes:    config.SelfScopes,
 			grants:        config.Grants,
 			sealer:        config.Sealer,
 			fetch:         config.Fetch,

@@ -25,6 +25,7 @@ type rules struct {
 	policies      func(name string) (*oauth.Policy, bool)
 	defaultPolicy string
 	scopes        oauth.Scope
+	selfScopes    oauth.Scope
 	grants        func(string) bool
 	sealer        *store.Sealer
 	fetch         *Fetcher
@@ -392,5 +393,19 @@ func (r *rules) setScope(c *Client) error {
 		return invalid("scope", "%s is not offered by this realm, which offers %s", quote(missing), list(r.scopes))
 	}
 	c.Scope = scope
+	return r.checkSelfScope(c)
+}
+
+// checkSelfScope holds what a client may give itself to what any software may:
+// whoever may write registrations could else have it take what he may not give.
+func (r *rules) checkSelfScope(c *Client) error {
+	const member = "registration_scope"
+	own, err := oauth.ParseScope(c.Metadata.RegistrationScope)
+	if err != nil {
+		return invalid(member, "%s", oauth.AsError(err).Description)
+	}
+	if beyond, yes := r.selfScopes.Missing(own); yes {
+		return invalid(member, "%s is not one that software which registers itself may have: %s", quote(beyond), list(r.selfScopes))
+	}
 	return nil
 }

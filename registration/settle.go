@@ -128,22 +128,28 @@ func (j *judgement) applyDefaults(context.Context) error {
 			m.GrantTypes = []string{grantClientCredentials} // what RFC 7591 presumes is not to be had
 		}
 	}
-	vouchedBefore := false
 	switch {
 	case j.Replaces != nil:
-		m.ClientID, vouchedBefore = j.Replaces.ID, j.Replaces.Metadata.SoftwareStatementIssuer != ""
+		m.ClientID = j.Replaces.ID
+		j.settlePolicy()
 	case j.rules.OwnClientID:
 		m.ClientID = j.facts.ClientID
+		j.settleOrigin()
 	default:
 		m.ClientID = newClientID()
-	}
-	switch {
-	case j.Replaces == nil:
 		j.settleOrigin()
-	case j.issuer != nil && j.issuer.Policy != "" && !vouchedBefore:
-		m.Policy = j.issuer.Policy
 	}
 	return nil
+}
+
+// settlePolicy puts software for which somebody vouches from now on under the policy
+// of his software, as if it had come with the statement; what the operator, or its
+// initial access token, has put it under stays.
+func (j *judgement) settlePolicy() {
+	before := &j.Replaces.Metadata
+	if j.issuer != nil && before.SoftwareStatementIssuer == "" && before.Policy == j.config.Policy {
+		j.metadata.Policy = j.issuer.Policy
+	}
 }
 
 // settleOrigin notes what let new software come, and what that gives it: the policy
@@ -155,13 +161,12 @@ func (j *judgement) settleOrigin() {
 	if m.RegisteredBy == ByAnybody && j.issuer != nil {
 		m.RegisteredBy = ByStatement
 	}
-	switch {
-	case j.Initial != nil:
-		m.RegistrationScope, m.Policy = j.Initial.Scope, cmp.Or(j.Initial.Policy, j.config.Policy)
-	case j.issuer != nil:
+	m.Policy = j.config.Policy
+	if j.issuer != nil {
 		m.Policy = j.issuer.Policy
-	default:
-		m.Policy = j.config.Policy
+	}
+	if j.Initial != nil {
+		m.RegistrationScope, m.Policy = j.Initial.Scope, cmp.Or(j.Initial.Policy, m.Policy)
 	}
 }
 

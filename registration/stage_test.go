@@ -127,6 +127,9 @@ func newStageOn(t testing.TB, ecosystem *registration.Ecosystem, live bool, keys
 			facts.Roles = []registration.StatementRole{{Role: name, Domain: "Open Finance Brasil", Status: "Active"}}
 		}
 	}
+	if role := ecosystem.Statement.Role; role != "" {
+		facts.Roles = []registration.StatementRole{{Role: role, Domain: "CDR", Status: "Active"}}
+	}
 	s := &stage{shown: map[faults.Certificate]*mtls.Presented{}, scene: faults.Scene{
 		Ecosystem: ecosystem, Software: facts, Keys: keys, Now: time.Now().Truncate(time.Second),
 		StatementIssuer: dialect.Issuer, Audience: issuerURL,
@@ -185,7 +188,7 @@ func (s *stage) open(t testing.TB, live bool) {
 	}
 	s.registrar, err = registration.NewRegistrar(registration.RegistrarConfig{
 		Realm: "default", Issuer: issuerURL, Addresses: []string{issuerURL + "/reg"}, Ecosystem: s.scene.Ecosystem,
-		Issuers: []*registration.TrustedIssuer{s.issuer}, Scopes: scopes[:5], Grants: grants, Fetch: s.fetch, Now: now, AllowTestKeys: true,
+		Issuers: []*registration.TrustedIssuer{s.issuer}, Scopes: scopes[:5], Grants: grants, Fetch: s.fetch, Now: now, AllowTestKeys: true, Policy: "fapi",
 	})
 	if err != nil {
 		t.Fatal(err)

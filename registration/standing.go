@@ -44,6 +44,10 @@ func (j *judgement) askDirectory(context.Context) error {
 		return j.fail("software standing", "software in the directory", "none of this software_id", "create the software again, and fetch its statement",
 			oauth.UnapprovedSoftwareStatement("the directory knows this software no more"))
 	}
+	if role := j.rules.Statement.Role; role != "" && !active(roleStatus(current, StatementRole{Role: role})) {
+		return j.fail("software roles", "an active role "+role, "none", "have the directory admit the organisation to the role and make it active for the software",
+			oauth.UnapprovedSoftwareStatement("the software has no active role %s in the directory", role))
+	}
 	j.facts.OrgStatus, j.facts.Status = either(j.facts.OrgStatus, current.OrgStatus), either(j.facts.Status, current.Status)
 	for i, role := range j.facts.Roles {
 		j.facts.Roles[i].Status = either(role.Status, roleStatus(current, role))
@@ -59,7 +63,7 @@ func either(stated, now string) string {
 	return now
 }
 
-// roleStatus is that of a role, empty if there is none of that name.
+// roleStatus is that of a role, Inactive if there is none of that name that counts.
 func roleStatus(s *Statement, wanted StatementRole) string {
 	for _, role := range s.Roles {
 		if role.Role == wanted.Role && (wanted.Domain == "" || role.Domain == wanted.Domain) && active(role.Status) {
@@ -218,7 +222,7 @@ func samePSD2(identifier, registration string) bool {
 // CheckHolder wants the certificate that somebody manages a registration with to be
 // that of its software, as when it was registered. A certificate is verified
 // already; registrations without a statement, or by rules that want none, have none
-// to compare.
+// to compare. Refusals are 401 (RFC 7592 section 2.1).
 func (r *Registrar) CheckHolder(client *Client, statement string, proposal Proposal, event *oauth.Event) error {
 	rules, known := FindEcosystem(client.Metadata.Ecosystem)
 	if !known {
@@ -242,5 +246,8 @@ func (r *Registrar) CheckHolder(client *Client, statement string, proposal Propo
 	if err != nil {
 		return fmt.Errorf("stored software statement of %s: %w", client.ID, err)
 	}
-	return j.checkHolder(context.Background())
+	if j.checkHolder(context.Background()) != nil { // the event says what was expected
+		return oauth.InvalidToken("the client certificate is not one of the software that the registration is of")
+	}
+	return nil
 }

@@ -51,9 +51,9 @@ func TestDirectoryParticipant(t *testing.T) {
 
 	// What comes back can be sent back, changed.
 	own := want(t, m.Call("GET", m.Of(""), ""), 200)
-	changed := strings.Replace(own.Body, `"City":"London"`, `"City":"Leeds"`, 1)
+	changed := strings.Replace(own.Body, `"City":"London"`, `"City":"London","Postcode":"EC1A"`, 1)
 	answer := want(t, m.Call("PUT", m.Of(""), changed, http.Header{"If-Match": own.Header["Etag"]}), 200)
-	if answer.JSON["City"] != "Leeds" || answer.JSON["CreatedOn"] != own.JSON["CreatedOn"] {
+	if answer.JSON["Postcode"] != "EC1A" || answer.JSON["CreatedOn"] != own.JSON["CreatedOn"] {
 		t.Errorf("changed to %s", answer)
 	}
 	want(t, m.Call("PUT", m.Of(""), changed, http.Header{"If-Match": own.Header["Etag"]}), http.StatusPreconditionFailed)
@@ -113,6 +113,9 @@ func TestDirectoryLimitsOfParticipants(t *testing.T) {
 		"moves to another id":        {"PUT", m.Of(""), `{"OrganisationId":"7c9e6a1e-1c5d-4f53-9a63-1d2f5b8a4e01","OrganisationName":"Alpha","CountryOfRegistration":"GB"}`, 400},
 		"takes another name":         {"PUT", m.Of(""), strings.Replace(own, `"OrganisationName":"Alpha"`, `"OrganisationName":"HSBC"`, 1), 403},
 		"takes another's number":     {"PUT", m.Of(""), strings.Replace(own, "PSDGB-FCA-765432", "PSDGB-FCA-123456", 1), 403},
+		"moves its seat":             {"PUT", m.Of(""), strings.Replace(own, `"City":"London"`, `"City":"Sao Paulo"`, 1), 403},
+		"moves to another state":     {"PUT", m.Of(""), strings.Replace(own, `"State":"LN"`, `"State":"SP"`, 1), 403},
+		"takes itself a parent":      {"PUT", m.Of(""), strings.Replace(own, `"City":"London"`, `"City":"London","ParentOrganisationReference":"7c9e6a1e-1c5d-4f53-9a63-1d2f5b8a4e01"`, 1), 403},
 		"brings its claims":          {"PUT", m.Of(""), `{"OrganisationName":"Alpha","CountryOfRegistration":"GB","OrgDomainRoleClaims":[{"AuthorisationDomain":"PSD2","Role":"PISP"}]}`, 400},
 		"gives itself a claim":       {"POST", m.Of("/authorityclaims"), `{"AuthorisationDomain":"PSD2","Role":"PISP"}`, 405},
 		"adds an organisation":       {"POST", "/organisations", `{"OrganisationName":"B","CountryOfRegistration":"GB"}`, 405},

@@ -54,7 +54,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		&flow.JWKS{Keys: r.keys},
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
 	}
-	if registration := r.registration(); registration != nil {
+	if registration := r.registration(s); registration != nil {
 		list = append(list, registration)
 	}
 	if s.gateways != nil {

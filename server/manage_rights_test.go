@@ -55,6 +55,8 @@ func TestAttackJ8(t *testing.T) {
 		{"and of one that a policy makes stronger", registrar, "PUT", "/clients/linked", with(""), "insufficient_scope"},
 		{"a client under the id that a policy waits for", registrar, "PUT", "/clients/not-there-yet", with(""), "insufficient_scope"},
 		{"by POST under that id", registrar, "POST", "/clients", secretClient(`,"client_id":"not-there-yet"`), "insufficient_scope"},
+		{"a client is let give itself a scope the caller lacks", registrar, "PUT", "/clients/mine", secretClient(`,"scope":"accounts","registration_scope":"accounts fapid:keys.write"`), "invalid_client_metadata"},
+		{"or one that no software may give itself", registrar, "PUT", "/clients/mine", secretClient(`,"scope":"accounts","registration_scope":"directory:software"`), "invalid_client_metadata"},
 		{"a weaker policy", registrar, "PUT", "/clients/new", secretClient(`,"policy":"oauth2"`), "access_denied"},
 		{"a client gets a weaker policy", registrar, "PUT", "/clients/mine", `{"policy":"oauth2","token_endpoint_auth_method":"client_secret_basic","client_secret":"abc","grant_types":["client_credentials"]}`, "access_denied"},
 		{"a policy that gives all", curator, "PUT", "/access-policies/new", policyBody("curator", ""), "insufficient_scope"},
@@ -77,7 +79,7 @@ func TestAttackJ8(t *testing.T) {
 		{"an API in the place of the management API", curator, "PUT", "/apis/" + url.PathEscape(s.Issuer+"/manage"), `{"clients":{"curator":{}}}`, "invalid_request"},
 	} {
 		answer := test.m.do(test.method, test.path, test.body)
-		if answer.Error() != test.code || answer.Status != map[string]int{"insufficient_scope": 403, "access_denied": 403, "invalid_request": 400}[test.code] {
+		if answer.Error() != test.code || answer.Status != map[string]int{"insufficient_scope": 403, "access_denied": 403, "invalid_request": 400, "invalid_client_metadata": 400}[test.code] {
 			t.Errorf("%s: %s, want %s", test.name, answer, test.code)
 		}
 	}

@@ -162,6 +162,7 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 		Policies:      func(name string) (*oauth.Policy, bool) { policy, ok := r.policies[name]; return policy, ok },
 		DefaultPolicy: r.config.Policy,
 		Scopes:        r.scopes(),
+		SelfScopes:    r.config.selfScopes(),
 		Grants:        r.registrable,
 		Fetch:         r.fetch,
 		Now:           r.now,

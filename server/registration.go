@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/oauth/jwk"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/directory"
@@ -23,7 +24,7 @@ type Registration struct {
 	Policy      string                      `json:"policy,omitempty" choices:"policy" doc:"Security profile of software that registers itself without a statement. Default the realm's."`
 	Scopes      []string                    `json:"scopes,omitempty" doc:"The most that software which registers itself may ask for; those of the management API and of the directory it never may. Default the realm's other scopes."`
 	DirectoryID string                      `json:"directory_id,omitempty" doc:"The id that the bank itself has at the directory: what aud of a signed request may be beside the issuer, where the rules allow it."`
-	Directory   []string                    `json:"directory,omitempty" choices:"rules" doc:"By the rules of which ecosystems software statements of the directory of this server are believed. Default, where there is one, that of directory.ecosystem."`
+	Directory   []string                    `json:"directory,omitempty" choices:"rules" doc:"By the rules of which ecosystems software statements of the directory of this server are believed. Software chooses among them, and raidiam asks for no role. Default, where there is one, that of directory.ecosystem."`
 	Issuers     map[string]*StatementIssuer `json:"issuers,omitempty" doc:"Whose software statements are believed, by a name that clients keep."`
 
 	MaxClients            Count    `json:"max_clients,omitempty" doc:"How many clients that registered themselves there may be. Default 10000."`
@@ -57,7 +58,7 @@ func (r *Registration) fill(realm *Realm, c *Config) {
 	preset(&r.MaxClients, 10_000)
 	preset(&r.MaxClientsPerSoftware, 100)
 	if len(r.Scopes) == 0 {
-		r.Scopes = slices.DeleteFunc(slices.Clone(realm.Scopes), reservedScope)
+		r.Scopes = realm.selfScopes()
 	}
 	if len(r.Directory) == 0 && c.Listeners.Directory != nil {
 		r.Directory = []string{c.Directory.Ecosystem}
@@ -84,6 +85,11 @@ func (r *Registration) fill(realm *Realm, c *Config) {
 // own APIs and of those that they stand in for.
 func reservedScope(scope string) bool {
 	return scope == directory.Scope || strings.HasPrefix(scope, "fapid:") || strings.HasPrefix(scope, "internal_")
+}
+
+// selfScopes are those of the realm that software may ever give itself.
+func (r *Realm) selfScopes() oauth.Scope {
+	return slices.DeleteFunc(slices.Clone(r.Scopes), reservedScope)
 }
 
 // trusted is the issuer as a registrar has it.
@@ -251,7 +257,7 @@ func (r *realm) openInitial(s *Server, sealer *store.Sealer) {
 	r.initial = registration.NewInitialTokens(registration.InitialTokensConfig{
 		Realm: r.name, Store: s.store, Sealer: sealer, Taken: slices.Contains(config.Access, accessInitial),
 		Policies: append([]string{r.config.Policy}, r.config.Policies...), Policy: config.Policy,
-		Scopes: slices.DeleteFunc(slices.Clone(r.config.Scopes), reservedScope), Now: r.now,
+		Scopes: r.config.selfScopes(), Now: r.now,
 	})
 }
 
@@ -268,7 +274,7 @@ func (r *Registration) quota() registration.Quota {
 }
 
 // registration is where software registers itself; nil where none may.
-func (r *realm) registration() endpoint.Feature {
+func (r *realm) registration(s *Server) endpoint.Feature {
 	config := r.config.Registration
 	if config == nil {
 		return nil
@@ -277,6 +283,7 @@ func (r *realm) registration() endpoint.Feature {
 		Clients: r.clients, Registrar: r.registrar, Initial: r.initial, Trust: r.trust.Load, Now: r.now,
 		Guard:    &endpoint.Guard{Issuer: r.issuer, Binder: r.binder, AnyAudience: true},
 		Sessions: r.sessions, Subject: flow.Subject(r.config.Subject),
+		Standing: s.standing(r.name),
 	}
 	register.Ways(config.Access)
 	return register

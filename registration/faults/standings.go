@@ -60,7 +60,9 @@ var standings = []row{
 		"organisation-withdrawn-since", "the directory has withdrawn the organisation since", unapproved, "organisation status", "CDR Register, participant statuses",
 		directory(func(s *registration.Statement) { s.OrgStatus = "Withdrawn" }),
 	}},
-	{func(e *registration.Ecosystem) bool { return e.Scope.Roles != nil && stated(e) }, Case{
+	{func(e *registration.Ecosystem) bool {
+		return stated(e) && (e.Scope.Roles != nil || e.Statement.Role != "")
+	}, Case{
 		"role-withdrawn-since", "the directory has made every role inactive since", unapproved, "software roles", brazil72,
 		directory(func(s *registration.Statement) { s.Roles = nil }),
 	}},

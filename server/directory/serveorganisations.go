@@ -50,12 +50,12 @@ func (d *Directory) showOrganisation(_ context.Context, r *endpoint.Request, _ c
 	return document(http.StatusOK, shown(o))
 }
 
-// identity is what certificates and statements say an organisation is: somebody has
-// looked at that.
-func (o *Organisation) identity() [7]string {
+// identity is what certificates and statements say an organisation is, and whose it
+// is: somebody has looked at that.
+func (o *Organisation) identity() [10]string {
 	return [...]string{
 		o.OrganisationName, o.LegalEntityName, o.RegisteredName, o.CountryOfRegistration,
-		o.CompanyRegister, o.RegistrationNumber, o.RegistrationID,
+		o.CompanyRegister, o.RegistrationNumber, o.RegistrationID, o.City, o.State, o.ParentOrganisationReference,
 	}
 }
 
@@ -86,7 +86,7 @@ func (d *Directory) putOrganisation(ctx context.Context, r *endpoint.Request, by
 			}
 		}
 		if o.identity() != current.identity() {
-			if err := by.operatorOnly("the names and numbers of an organisation, which certificates carry"); err != nil {
+			if err := by.operatorOnly("the names, numbers, seat and parent of an organisation, which others rely on"); err != nil {
 				return err
 			}
 		}

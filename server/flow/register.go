@@ -14,6 +14,7 @@ import (
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/resource"
 	"github.com/fapid/fapid/server/token"
 )
 
@@ -37,6 +38,8 @@ type Register struct {
 	Guard    *endpoint.Guard
 	Sessions *token.Sessions
 	Subject  Subject
+	// Standing says why a client may do nothing now, nil for one that may.
+	Standing func(*registration.Client) *registration.Suspended
 }
 
 const registrationEndpoint = "registration_endpoint"
@@ -164,7 +167,7 @@ func (f *Register) certificate(r *endpoint.Request, proposal *registration.Propo
 // initialToken wants a good one of who presents one, whatever else would do.
 func (f *Register) initialToken(ctx context.Context, r *endpoint.Request, proposal *registration.Proposal) error {
 	const check, advice = "initial access token", "ask the operator for one (fapid registration-token create), or leave it out where registration is open"
-	text, err := bearerOf(r)
+	text, err := resource.Bearer(r.Sender())
 	if err != nil {
 		return err
 	}
@@ -183,23 +186,6 @@ func (f *Register) initialToken(ctx context.Context, r *endpoint.Request, propos
 	r.Event.Pass(check, "one that may be used", found.ID)
 	proposal.Initial, proposal.By = found, registration.ByInitialToken+found.ID
 	return nil
-}
-
-// bearerOf is the token of a request's Authorization header.
-func bearerOf(r *endpoint.Request) (string, error) {
-	headers := r.Header["Authorization"]
-	if len(headers) == 1 {
-		scheme, text, _ := strings.Cut(headers[0], " ")
-		if text = strings.TrimSpace(text); strings.EqualFold(scheme, oauth.SchemeBearer) && text != "" {
-			return text, nil
-		}
-	}
-	if len(headers) == 0 {
-		r.Event.Fail("token", "Authorization: Bearer", "no Authorization header", "send the registration access token")
-		return "", oauth.Error{Code: oauth.CodeInvalidToken, Status: http.StatusUnauthorized, Reason: "no token"}
-	}
-	r.Event.Fail("token", "one Authorization header: Bearer", "another scheme, no token, or several headers", "send Authorization: Bearer TOKEN")
-	return "", oauth.InvalidToken("the Authorization header carries no Bearer token")
 }
 
 // readRegistration reads the body of a registration. One that is too long is

@@ -8,6 +8,8 @@ import (
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/resource"
+	"github.com/fapid/fapid/server/token"
 )
 
 // managing is a request of a client about its registration.
@@ -50,14 +52,33 @@ func (f *Register) identify(ctx context.Context, r *endpoint.Request) (*managing
 		m.presented, err = f.byRegistrationToken(r, client)
 	}
 	if err != nil {
-		return nil, err
-	}
-	if client.Metadata.Disabled {
-		r.Event.Fail("registration", "a client that is not disabled", "the operator has disabled it", "ask the operator to enable the client")
-		return nil, notYours().Because("the operator has disabled the client")
+		return nil, unknownHolder(err)
 	}
 	r.Event.ClientID, m.client = client.ID, client
+	if err := f.checkStanding(m); err != nil {
+		return nil, err
+	}
 	return m, f.checkHolder(ctx, m)
+}
+
+// unknownHolder makes all refusals of tokens alike: what is wrong with one would say
+// by whose rules the client of the path is registered, and so that there is one.
+func unknownHolder(err error) error {
+	if refusal, ok := errors.AsType[oauth.Error](err); ok && refusal.Code == oauth.CodeInvalidToken && refusal.Description != "" {
+		return notYours().Because("%w", err)
+	}
+	return err
+}
+
+// checkStanding lets nobody manage a registration whom the operator has disabled or
+// the directory does not have as Active: that is as far away as a token is.
+func (f *Register) checkStanding(m *managing) error {
+	suspended := f.Standing(m.client)
+	if suspended == nil {
+		return nil
+	}
+	m.Event.Fail("client standing", suspended.Expected, suspended.Presented, suspended.Advice)
+	return oauth.InvalidToken("%s", suspended.Public).Because("%w", suspended)
 }
 
 // nobody stands in for a client that there is not.
@@ -70,7 +91,7 @@ func notYours() oauth.Error {
 }
 
 func (f *Register) byRegistrationToken(r *endpoint.Request, client *registration.Client) (string, error) {
-	presented, err := bearerOf(r)
+	presented, err := resource.Bearer(r.Sender())
 	if err != nil {
 		return "", err
 	}
@@ -84,11 +105,7 @@ func (f *Register) byRegistrationToken(r *endpoint.Request, client *registration
 
 // byAccessToken wants an access token that the client fetched for itself.
 func (f *Register) byAccessToken(ctx context.Context, r *endpoint.Request, client *registration.Client, scope string) error {
-	wanted, err := oauth.ParseScope(scope)
-	if err != nil {
-		return err
-	}
-	claims, err := f.Guard.Admit(ctx, r.Sender(), wanted)
+	claims, err := f.Guard.Admit(ctx, r.Sender(), nil)
 	if err != nil {
 		return err
 	}
@@ -97,6 +114,21 @@ func (f *Register) byAccessToken(ctx context.Context, r *endpoint.Request, clien
 		return notYours()
 	}
 	r.Event.Pass("registration", client.ID, client.ID)
+	return checkManagementScope(r, claims, scope)
+}
+
+// checkManagementScope is asked last: only the client itself is told which scope it
+// lacks.
+func checkManagementScope(r *endpoint.Request, claims *token.Claims, wanted string) error {
+	held, err := oauth.ParseScope(claims.Scope)
+	if err != nil || wanted == "" {
+		return err
+	}
+	if !held.Has(wanted) {
+		r.Event.Fail("scope", wanted, claims.Scope, "fetch a token with scope "+wanted)
+		return oauth.InsufficientScope("the access token lacks scope %s", wanted)
+	}
+	r.Event.Pass("scope", wanted, claims.Scope)
 	return nil
 }
 
@@ -121,26 +153,46 @@ func (f *Register) read(ctx context.Context, m *managing) (*endpoint.Answer, err
 }
 
 // change replaces the registration (RFC 7592 section 2.2). It is judged as a new one
-// would be, by what would be registered then.
+// would be, by what would be registered then; and again, where the client has been
+// changed between being judged and being written.
 func (f *Register) change(ctx context.Context, m *managing) (*endpoint.Answer, error) {
-	m.proposal.Replaces = m.client
 	if err := m.client.MayChangeItself(m.Event); err != nil {
 		return nil, err
 	}
 	if err := readRegistration(m.Request, m.proposal); err != nil {
 		return nil, err
 	}
-	admitted, statement, err := f.judge(ctx, m.Request, m.proposal)
-	if refusal, ok := errors.AsType[oauth.Error](err); ok && refusal.Code == oauth.CodeNotFound {
-		return nil, notYours().Because("deleted meanwhile")
+	for {
+		m.proposal.Replaces = m.client
+		admitted, statement, err := f.judge(ctx, m.Request, m.proposal)
+		switch refusal, _ := errors.AsType[oauth.Error](err); {
+		case errors.Is(err, registration.ErrChanged):
+			if err := f.readAgain(m); err != nil {
+				return nil, err
+			}
+			continue
+		case refusal.Code == oauth.CodeNotFound:
+			return nil, notYours().Because("deleted meanwhile")
+		case err != nil:
+			return nil, err
+		}
+		if admitted.RegistrationToken == "" {
+			admitted.RegistrationToken = m.presented
+		}
+		return f.answer(m.Request, http.StatusOK, admitted, statement)
 	}
-	if err != nil {
-		return nil, err
+}
+
+// readAgain takes the client as it is now: what the caller came with must be good
+// still, because an update may have exchanged it.
+func (f *Register) readAgain(m *managing) error {
+	client, known := f.Clients.Get(m.client.ID)
+	if !known || m.presented != "" && !client.CheckRegistrationToken(m.presented, f.Now()) {
+		m.Event.Fail("registration access token", "that of the client in the path", "one that another request has exchanged, or ended, meanwhile", "send the registration_access_token of the last answer that had one")
+		return notYours().Because("changed meanwhile")
 	}
-	if admitted.RegistrationToken == "" {
-		admitted.RegistrationToken = m.presented
-	}
-	return f.answer(m.Request, http.StatusOK, admitted, statement)
+	m.client = client
+	return f.checkStanding(m)
 }
 
 // remove deletes the registration (RFC 7592 section 2.3), and with it every token

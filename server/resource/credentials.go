@@ -35,6 +35,17 @@ func credential(sender *binding.Sender) (scheme, token string, err error) {
 	return scheme, token, nil
 }
 
+// Bearer is the token of a request that takes Bearer tokens of another kind than
+// access tokens: it is looked for where those are.
+func Bearer(sender *binding.Sender) (string, error) {
+	scheme, token, err := credential(sender)
+	if err == nil && scheme != oauth.SchemeBearer {
+		sender.Event.Fail("access token", "Authorization: Bearer", scheme, "send Authorization: Bearer TOKEN")
+		err = oauth.InvalidToken("the Authorization header carries no Bearer token")
+	}
+	return token, err
+}
+
 // inQuery reports whether a query has the parameter of RFC 6750 section 2.3.
 func inQuery(query string) bool {
 	if !strings.Contains(query, "access_token=") {
