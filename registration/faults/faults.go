@@ -73,6 +73,8 @@ type Attempt struct {
 	// Directory changes what the directory of the server's process says of the
 	// software now; software without an id is no more in it. Nil leaves it as it is.
 	Directory func(*registration.Statement)
+	// StatementText, if set, is the statement as somebody else has signed it.
+	StatementText string
 	// Body, if set, is sent as it is.
 	Body []byte
 }
@@ -100,6 +102,16 @@ func Cases(ecosystem *registration.Ecosystem) []Case {
 		}
 	}
 	return cases
+}
+
+// Find returns a case of an ecosystem by its name.
+func Find(ecosystem *registration.Ecosystem, name string) (Case, bool) {
+	cases := Cases(ecosystem)
+	at := slices.IndexFunc(cases, func(c Case) bool { return c.Name == name })
+	if at < 0 {
+		return Case{}, false
+	}
+	return cases[at], true
 }
 
 // row is a case and the ecosystems it is of; nil is all.
@@ -194,6 +206,14 @@ func (s *Scene) Try(c Case) (good, bad Attempt) {
 	return good, bad
 }
 
+// Statement signs the software statement of an attempt; empty if it has none.
+func (s *Scene) Statement(a Attempt) (string, error) {
+	if a.Statement == nil || a.StatementText != "" {
+		return a.StatementText, nil
+	}
+	return a.Statement.compact(s)
+}
+
 // Built is an attempt as it is sent.
 type Built struct {
 	MediaType string
@@ -208,7 +228,7 @@ func (s *Scene) Build(a Attempt) (Built, error) {
 	request := a.Request
 	request.Claims = maps.Clone(request.Claims)
 	if a.Statement != nil {
-		statement, err := a.Statement.compact(s)
+		statement, err := s.Statement(a)
 		if err != nil {
 			return Built{}, err
 		}

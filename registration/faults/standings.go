@@ -98,7 +98,7 @@ var ofEcosystems = []row{
 		present(NoCertificate),
 	}},
 	{named("uae"), Case{
-		"certificate-of-nobody", "a certificate that the directory does not know", oauth.CodeInvalidClient, "certificate holder", "Al Tareq, TPP registration",
+		"certificate-of-nobody", "a certificate that is of no software in the directory", oauth.CodeInvalidClient, "certificate holder", "Al Tareq, TPP registration",
 		present(OtherOrganisation),
 	}},
 	{named("uae"), Case{
