@@ -16,6 +16,7 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/participant"
 )
 
 //go:embed pages
@@ -68,6 +69,23 @@ type RealmView struct {
 	Endpoints []endpointView `json:"endpoints"`
 	// Registration is left out where no software registers itself.
 	Registration *RegistrationView `json:"registration,omitempty"`
+}
+
+// Provider is the realm as a client knows it.
+func (r *RealmView) Provider() *participant.Provider {
+	provider := &participant.Provider{Issuer: r.Issuer, Aliases: map[string]string{}}
+	for _, endpoint := range r.Endpoints {
+		switch endpoint.Name {
+		case "token_endpoint":
+			provider.TokenEndpoint = endpoint.URL
+		case "registration_endpoint":
+			provider.RegistrationEndpoint = endpoint.URL
+		}
+		if endpoint.MTLS != "" {
+			provider.Aliases[endpoint.Name] = endpoint.MTLS
+		}
+	}
+	return provider
 }
 
 // endpointView is an endpoint with its alias of RFC 8705 section 5.
