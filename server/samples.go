@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
@@ -85,7 +87,8 @@ func (s sample) scopes(realm *Realm) []string {
 	if s.manages {
 		return manage.Scopes()
 	}
-	return realm.Scopes
+	// That one is for clients that registered themselves.
+	return slices.DeleteFunc(slices.Clone(realm.Scopes), func(scope string) bool { return scope == "cdr:registration" })
 }
 
 // samples are the clients of a fresh sandbox: in the default realm one for each

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fapid/fapid/registration"
+	"github.com/fapid/fapid/server"
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/drill"
 	"github.com/fapid/fapid/server/participant"
@@ -80,14 +82,16 @@ func (f *drillFlags) statements(ctx context.Context, operator *admin.Client, nam
 	if err := drill.Outdated(ctx, operator, time.Now()); err != nil {
 		return nil, err
 	}
-	keys, err := drill.NewKeys()
-	if err != nil {
-		return nil, err
-	}
+	var keys *drill.Keys
 	for _, name := range names {
 		ecosystem, err := drill.Choose(realm, name)
 		if err != nil {
 			return nil, err
+		}
+		if keys == nil || !f.run { // in a folder, software has a key of its own
+			if keys, err = drill.NewKeys(); err != nil {
+				return nil, err
+			}
 		}
 		made, err := f.ecosystem(ctx, &drill.Statements{
 			Operator: operator, Realm: realm, Provider: realm.Provider(), Roots: roots, Ecosystem: ecosystem, Keys: keys,
@@ -106,7 +110,25 @@ func (f *drillFlags) ecosystem(ctx context.Context, with *drill.Statements) (res
 		defer func() { err = errors.Join(err, with.Close(context.WithoutCancel(ctx))) }()
 		return drill.Run(ctx, with.Cases(), explainedBy(with.Operator))
 	}
-	return expectations(with.Cases()), nil
+	shell, err := f.shell()
+	if err != nil {
+		return nil, err
+	}
+	return with.Save(ctx, filepath.Join(f.folder("statements"), with.Ecosystem.Name), shell)
+}
+
+// shell is how commands are called in a folder of the drill.
+func (f *drillFlags) shell() (drill.Shell, error) {
+	trusted, err := filepath.Abs(f.trusted())
+	if err != nil {
+		return drill.Shell{}, err
+	}
+	dir, err := filepath.Abs(f.dir)
+	_, fapid := self()
+	return drill.Shell{
+		Curl: "curl --cacert " + server.Shell(trusted), Fapid: fapid, Dir: server.Shell(dir),
+		Key: server.Shell(filepath.Join(dir, "operator.key")), Quote: server.Shell,
+	}, err
 }
 
 // running makes sure that there is a server to send anything to.

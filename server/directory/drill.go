@@ -58,13 +58,19 @@ func (d *Directory) faulty(o *Organisation, s *SoftwareStatement, rules *registr
 	if key == nil {
 		return nil, oauth.ServerError().Because("no key to sign statements of %s with", dialect.Name)
 	}
-	facts := d.statement(o, s, dialect)
+	facts, other := d.statement(o, s, dialect), registration.Statement{}
+	for _, software := range list(d, &d.software, func(other *SoftwareStatement) bool { return other.OrganisationID == o.ID && other.ID != s.ID }) {
+		other = d.statement(o, software, dialect)
+	}
 	scene := faults.Scene{
-		Ecosystem: rules, Software: facts, StatementIssuer: facts.Issuer, Now: time.Unix(facts.IssuedAt, 0),
+		Ecosystem: rules, Software: facts, Other: other, StatementIssuer: facts.Issuer, Now: time.Unix(facts.IssuedAt, 0),
 		Keys: map[faults.Signer]faults.Key{faults.Issuer: {Kid: key.ID, Private: key.Signer}},
 	}
 	made := &Faulty{IssuedAt: facts.IssuedAt}
 	good, bad := scene.Try(wrong)
+	if bad.OfOther && other.SoftwareID == "" {
+		return nil, conflict("the organisation has no other software, whose statement it could be")
+	}
 	var err error
 	if made.Good, err = scene.Statement(good); err != nil {
 		return nil, err

@@ -89,7 +89,7 @@ func (c *Case) run(ctx context.Context, explain Explain) (Result, error) {
 			return result, err
 		}
 		// Another server may end the connection instead of saying anything.
-		result.Seen = "no answer: " + err.Error()
+		result.Seen = "no answer: " + oauth.Clip(err.Error())
 		result.Differs = explain != nil || c.Error == ""
 		return result, nil
 	}

@@ -29,6 +29,9 @@ type stage struct {
 	organisation directory.Organisation
 	software     directory.SoftwareStatement
 	kid          string // of the software's signing key
+	// leaves tells that the software will be removed, and its certificates with it: it
+	// has one of the organisation, which stays.
+	leaves bool
 	// holders have the certificates that there are so far.
 	holders map[faults.Certificate]*holder
 }
@@ -122,13 +125,18 @@ func (d *Statements) create(ctx context.Context, path string, record any) error 
 }
 
 // publish puts the software's signing key into the directory. A kid is never given
-// out twice, and the key is that of other software, too.
+// out twice: the first software has the key under its thumbprint, as participants'
+// folders have it.
 func (d *Statements) publish(ctx context.Context, s *stage) error {
-	s.kid = rand.Text()
-	jwk, err := certs.PublicJWK(d.Keys.software.Public(), certs.JWKOptions{KeyID: s.kid})
+	var options certs.JWKOptions
+	if d.Keys.published {
+		options.KeyID = rand.Text()
+	}
+	jwk, err := certs.PublicJWK(d.Keys.software.Public(), options)
 	if err != nil {
 		return err
 	}
+	s.kid, d.Keys.published = jwk.KeyID, true
 	body, err := json.Marshal(jwk)
 	if err != nil {
 		return err
@@ -148,9 +156,16 @@ func (d *Statements) holder(ctx context.Context, s *stage, of faults.Certificate
 	var err error
 	switch of {
 	case faults.Own:
-		err = d.certify(ctx, h, s.at()+"/certificates/rtstransport")
+		path := s.at() + "/certificates/rtstransport"
+		if s.leaves {
+			path = s.of() + "/certificates/rtswac"
+		}
+		err = d.certify(ctx, h, path)
 	case faults.OtherSoftware:
-		other := directory.SoftwareStatement{ClientName: "fapid drill, other software"}
+		other := directory.SoftwareStatement{ClientName: "fapid drill, other software", RedirectURIs: redirectURIs}
+		for _, role := range s.software.Roles {
+			other.Roles = append(other.Roles, directory.SoftwareRole{Domain: role.Domain, Role: role.Role})
+		}
 		if err = d.create(ctx, s.of()+"/softwarestatements", &other); err == nil {
 			err = d.certify(ctx, h, s.of()+"/softwarestatements/"+other.ID+"/certificates/rtstransport")
 		}
@@ -231,13 +246,16 @@ func (d *Statements) scene(s *stage, signed *directory.Faulty) *faults.Scene {
 		Alg string `json:"alg"`
 		Kid string `json:"kid"`
 	}
-	_ = read(signed.Good, 0, &header) // there is none where there are no statements
+	var claims struct {
+		Issuer string `json:"iss"`
+	}
+	_ = errors.Join(read(signed.Good, 0, &header), read(signed.Good, 1, &claims)) // there is none where there are no statements
 	stranger := d.Keys.strangerRSA
 	if header.Alg == "ES256" {
 		stranger = d.Keys.strangerEC
 	}
 	return &faults.Scene{
-		Ecosystem: d.Ecosystem, StatementIssuer: d.Provider.Issuer, Audience: d.Provider.Issuer, Now: time.Unix(signed.IssuedAt, 0),
+		Ecosystem: d.Ecosystem, StatementIssuer: claims.Issuer, Audience: d.Provider.Issuer, Now: time.Unix(signed.IssuedAt, 0),
 		Software: registration.Statement{SoftwareID: s.software.ID, ClientName: s.software.ClientName, RedirectURIs: s.software.RedirectURIs},
 		Keys: map[faults.Signer]faults.Key{
 			faults.Issuer: {Kid: header.Kid, Private: stranger}, faults.Stranger: {Kid: header.Kid, Private: stranger},

@@ -38,6 +38,8 @@ type Statements struct {
 // for the time of the drill: RSA keys take long to make.
 type Keys struct {
 	software, strangerRSA, strangerEC crypto.Signer
+	// published tells that there is software with the key already.
+	published bool
 }
 
 // NewKeys makes them.
@@ -106,8 +108,7 @@ func (d *Statements) Cases() []Case {
 
 // skipped is why a case cannot be tried at this realm.
 func (d *Statements) skipped(wrong faults.Case) string {
-	scene := faults.Scene{Ecosystem: d.Ecosystem, Software: registration.Statement{RedirectURIs: redirectURIs}}
-	_, bad := scene.Try(wrong)
+	bad := d.shape(wrong)
 	_, object := bad.Request.Claims["software_statement"]
 	switch rules := d.Realm.Registration.Ecosystem; {
 	case bad.Signed && bad.Request.By == faults.Issuer:
@@ -116,6 +117,13 @@ func (d *Statements) skipped(wrong faults.Case) string {
 		return "without a statement it is judged by the rules of " + rules + " here"
 	}
 	return ""
+}
+
+// shape is a case of no software in particular.
+func (d *Statements) shape(wrong faults.Case) faults.Attempt {
+	scene := faults.Scene{Ecosystem: d.Ecosystem, Software: registration.Statement{RedirectURIs: redirectURIs}}
+	_, bad := scene.Try(wrong)
+	return bad
 }
 
 // attempt is a case as it is sent.
@@ -139,11 +147,23 @@ type sent struct {
 
 // prepare makes what a case is tried with.
 func (d *Statements) prepare(ctx context.Context, wrong faults.Case) (*attempt, error) {
-	stage, err := d.stageFor(ctx, wrong)
+	shape := d.shape(wrong)
+	stage, err := d.stageFor(ctx, shape)
 	if err != nil {
 		return nil, err
 	}
-	a := &attempt{stage: stage}
+	a := &attempt{stage: stage, update: shape.Update}
+	if shape.Directory != nil {
+		a.steps = stage.steps(shape.Directory)
+		stage.leaves = slices.ContainsFunc(a.steps, func(s step) bool { return s.path == stage.at() && s.body == nil })
+	}
+	for _, of := range []faults.Certificate{faults.Own, faults.OtherSoftware} {
+		if of == faults.Own || shape.OfOther { // there is other software when it has a certificate
+			if _, err := d.holder(ctx, stage, of); err != nil {
+				return nil, err
+			}
+		}
+	}
 	signed, err := d.signed(ctx, stage, wrong.Name)
 	if err != nil {
 		return nil, err
@@ -160,10 +180,6 @@ func (d *Statements) prepare(ctx context.Context, wrong faults.Case) (*attempt, 
 			return nil, err
 		}
 	}
-	if bad.Directory != nil {
-		a.steps = stage.steps(bad.Directory)
-	}
-	a.update = bad.Update
 	a.sent, err = build(scene, bad)
 	return a, err
 }
@@ -179,9 +195,8 @@ func build(scene *faults.Scene, a faults.Attempt) (sent, error) {
 
 // stageFor is where a case happens. What the directory is to say of software it has
 // to say of no other case's.
-func (d *Statements) stageFor(ctx context.Context, wrong faults.Case) (*stage, error) {
-	scene := faults.Scene{Ecosystem: d.Ecosystem, Software: registration.Statement{RedirectURIs: redirectURIs}}
-	if _, bad := scene.Try(wrong); bad.Directory != nil {
+func (d *Statements) stageFor(ctx context.Context, shape faults.Attempt) (*stage, error) {
+	if shape.Directory != nil {
 		return d.newStage(ctx)
 	}
 	if d.stage == nil {
@@ -199,7 +214,7 @@ func (d *Statements) try(ctx context.Context, wrong faults.Case) (reply *partici
 	if err != nil {
 		return nil, err
 	}
-	if a != nil && a.stage != d.stage {
+	if a.stage != d.stage {
 		defer func() { err = errors.Join(err, d.remove(ctx, a.stage)) }()
 	}
 	var client registered
