@@ -34,11 +34,11 @@ func sampleRealms() map[string]*Realm {
 		"default": {
 			Sandbox: true, Policy: "fapi2", Policies: []string{"sandbox", "oauth2", "fapi1-advanced"},
 			Scopes: []string{"openid", "accounts", "payments", "directory:software"}, Management: &Management{},
-			Registration: &Registration{Access: anyWay, Policy: "oauth2", Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
+			Registration: &Registration{Access: anyWay, Policy: "oauth2", Directory: []string{"raidiam", "rfc7591", "uk", "brazil", "cdr"}},
 		},
 		"strict": {
 			Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"}, Management: &Management{},
-			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
+			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "rfc7591", "uk", "brazil", "cdr"}},
 		},
 		"myrealm": plain("keycloak", "openid", "accounts"),
 		"cern":    cern,

@@ -225,6 +225,9 @@ func again(a *Attempt) { a.Second = true }
 // update changes what the good attempt has registered.
 func update(a *Attempt) { a.Second, a.Update = true, true }
 
+// ofOther brings the good statement of other software.
+func ofOther(a *Attempt) { a.OfOther = true }
+
 // renewRequest and renewStatement give another jti, where there is one.
 func renewRequest(a *Attempt)   { renew(a.Request.Claims) }
 func renewStatement(a *Attempt) { renew(a.Statement.Claims) }
@@ -243,7 +246,7 @@ var updates = []row{
 	}},
 	{where(func(e *registration.Ecosystem) bool { return e.Name == "rfc7591" }), Case{
 		"update-to-other-software", "an update with the statement of other software", unapproved, "software", "",
-		all(update, say("software_id", "another")),
+		all(update, ofOther, present(NoCertificate)),
 	}},
 	{stated, Case{
 		"update-of-another-client", "an update with another client_id", metadata, "client_id", "RFC 7592 section 2.2",

@@ -86,7 +86,7 @@ var certificates = []row{
 	}},
 	{where(func(e *registration.Ecosystem) bool { return e.Certificate }), Case{
 		"statement-of-other-software", "the statement of other software", unapproved, "certificate holder", brazil71 + " (13)",
-		func(a *Attempt) { a.OfOther = true },
+		ofOther,
 	}},
 }
 

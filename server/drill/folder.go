@@ -60,7 +60,7 @@ func saveList(dir, about string, list []Result) error {
 	if err := List(&text, list); err != nil {
 		return err
 	}
-	return certs.WritePublic(filepath.Join(dir, FileReadme), []byte(text.String()))
+	return write(filepath.Join(dir, FileReadme), []byte(text.String()))
 }
 
 // text is what the folder of a case says before its commands.
@@ -81,11 +81,11 @@ func (c Certificate) save(folder, text string) error {
 		return err
 	}
 	if c.Weak {
-		if err := certs.WritePublic(filepath.Join(folder, FileOpenSSL), []byte(openSSLConfig)); err != nil {
+		if err := write(filepath.Join(folder, FileOpenSSL), []byte(openSSLConfig)); err != nil {
 			return err
 		}
 	}
-	return certs.WritePublic(filepath.Join(folder, FileReadme), []byte(text))
+	return write(filepath.Join(folder, FileReadme), []byte(text))
 }
 
 // saveCertificate writes a client certificate and its key.
@@ -94,8 +94,12 @@ func saveCertificate(folder string, chain []*x509.Certificate, key crypto.Signer
 	if err != nil {
 		return err
 	}
-	if err := certs.WritePrivate(filepath.Join(folder, participant.FileTransportKey), text); err != nil {
+	if err := write(filepath.Join(folder, participant.FileTransportKey), text); err != nil {
 		return err
 	}
-	return certs.WritePublic(filepath.Join(folder, participant.FileTransport), certs.CertificatePEM(chain...))
+	return write(filepath.Join(folder, participant.FileTransport), certs.CertificatePEM(chain...))
 }
+
+// write writes a file that only its owner may read. What a drill makes can be made
+// again, so that it need not outlive a crash, and there are many of them.
+func write(path string, content []byte) error { return os.WriteFile(path, content, 0o600) }

@@ -59,7 +59,7 @@ func (d *Statements) Save(ctx context.Context, dir string, shell Shell) ([]Resul
 			return nil, err
 		}
 	}
-	about := fmt.Sprintf("Registrations with one fault each by the rules of %s, made by `fapid drill statements`\nat %s. Their statements are good for %s.",
+	about := fmt.Sprintf("Registrations with one fault each by the rules of %s, made by `fapid drill statements`\nat %s. They are good for %s, and those with a jti once.",
 		d.Ecosystem.About, time.Now().UTC().Format(time.RFC3339), d.life())
 	return results, saveList(dir, about, made)
 }
@@ -97,7 +97,7 @@ func (d *Statements) saveAttempt(ctx context.Context, folder string, wrong fault
 	}
 	files := a.files()
 	for name, content := range files {
-		if err := certs.WritePublic(filepath.Join(folder, name), content); err != nil {
+		if err := write(filepath.Join(folder, name), content); err != nil {
 			return err
 		}
 	}
@@ -107,10 +107,10 @@ func (d *Statements) saveAttempt(ctx context.Context, folder string, wrong fault
 		}
 	}
 	commands := d.commands(a, wrong, shell, holder)
-	if err := certs.WritePublic(filepath.Join(folder, participant.FileCurl), []byte(commands)); err != nil {
+	if err := write(filepath.Join(folder, participant.FileCurl), []byte(commands)); err != nil {
 		return err
 	}
-	return certs.WritePublic(filepath.Join(folder, FileReadme), []byte(text+"sh "+participant.FileCurl+" sends it.\n"))
+	return write(filepath.Join(folder, FileReadme), []byte(text+"sh "+participant.FileCurl+" sends it.\n"))
 }
 
 // saveSigning writes the key that the software signs client assertions with, in the
@@ -128,10 +128,10 @@ func (d *Statements) saveSigning(folder string, s *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := certs.WritePrivate(filepath.Join(folder, participant.FileSigningKey), text); err != nil {
+	if err := write(filepath.Join(folder, participant.FileSigningKey), text); err != nil {
 		return err
 	}
-	return certs.WritePublic(filepath.Join(folder, participant.FileSigning), certs.CertificatePEM(certificate))
+	return write(filepath.Join(folder, participant.FileSigning), certs.CertificatePEM(certificate))
 }
 
 // files are what is sent.
