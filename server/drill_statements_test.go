@@ -51,8 +51,13 @@ func explained(s *servertest.Server) drill.Explain {
 // statementsOf is the drill of an ecosystem at its realm.
 func statementsOf(t testing.TB, s *servertest.Server, keys *drill.Keys, name string) *drill.Statements {
 	t.Helper()
+	return statementsAt(t, s, keys, "in-"+name, name)
+}
+
+func statementsAt(t testing.TB, s *servertest.Server, keys *drill.Keys, realmName, name string) *drill.Statements {
+	t.Helper()
 	operator := operatorOf(t, s)
-	realm, err := operator.Realm(t.Context(), "in-"+name)
+	realm, err := operator.Realm(t.Context(), realmName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +117,31 @@ func TestDrillStatements(t *testing.T) {
 		t.Errorf("the directory was\n%s\nand is\n%s", before, after)
 	}
 	m.Token() // it was not touched
+}
+
+// TestDrillInTheRealmOfTheDirectory: the software is a client there from the beginning,
+// by the id that its registration is to have.
+func TestDrillInTheRealmOfTheDirectory(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.WithDirectory, func(c *server.Config) {
+		c.Realms["default"].Registration = &server.Registration{Access: []string{"software_statement", "certificate"}, Ecosystem: "uae", Directory: []string{"uae"}}
+	})
+	d := statementsAt(t, s, drillKeys(t), "default", "uae")
+	results, err := drill.Run(t.Context(), d.Cases(), explained(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, result := range results {
+		if result.Differs || result.Skipped != "" {
+			t.Errorf("%+v", result)
+		}
+	}
+	if err := d.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left := s.Clients("default").List("", 10); len(left) != 0 {
+		t.Errorf("%d clients stay", len(left))
+	}
 }
 
 // TestDrillStatementsSeesDifferences: what is accepted and should not be, what is
