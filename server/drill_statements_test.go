@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -180,13 +181,31 @@ func TestDrillStatementsSeesDifferences(t *testing.T) {
 			t.Errorf("%+v %v", results, err)
 		}
 	}
-	elsewhere := *d
-	provider := *d.Provider
-	provider.Aliases = map[string]string{"registration_endpoint": "https://localhost:1/reg"}
-	elsewhere.Provider = &provider
-	results, err := drill.Run(t.Context(), elsewhere.Cases()[:3], explained(s))
-	if err != nil || !results[2].Differs || !strings.HasPrefix(results[2].Seen, "no answer: ") {
-		t.Errorf("%+v %v", results, err)
+	// A server that says the same with another status, and one that is not there.
+	results, err := drill.Run(t.Context(), []drill.Case{old}, explained(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Fapid-Trace", results[0].Trace)
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = w.Write([]byte(`{"error":"invalid_software_statement"}`))
+	}))
+	defer broken.Close()
+	for address, seen := range map[string]string{broken.URL: results[0].Seen, "https://localhost:1/reg": "no answer: "} {
+		elsewhere := statementsOf(t, s, drillKeys(t), "brazil")
+		elsewhere.Provider.Aliases = map[string]string{"registration_endpoint": address}
+		elsewhere.Roots = elsewhere.Roots.Clone()
+		elsewhere.Roots.AddCert(broken.Certificate())
+		cases := elsewhere.Cases()
+		old := cases[slices.IndexFunc(cases, func(c drill.Case) bool { return c.Name == "statement-old" })]
+		results, err := drill.Run(t.Context(), []drill.Case{old}, explained(s))
+		if err != nil || !results[0].Differs || !strings.HasPrefix(results[0].Seen, seen) {
+			t.Errorf("%s: %+v %v", address, results, err)
+		}
+		if err := elsewhere.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
