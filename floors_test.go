@@ -21,9 +21,9 @@ var floors = map[string]int{
 	"registration":        2,
 	"registration/faults": 3, "server/token": 3, "server/binding": 3, "server/clientauth": 3, "server/participant": 3, "server/users": 3,
 	"server/resource": 4,
-	"server/endpoint": 5, "server/drill": 5,
-	"server/flow": 6, "server/bank": 6, "server/scim": 6, "server/manage": 6, "server/directory": 6, "server/admin": 6,
-	"server":            7,
+	"server/endpoint": 5,
+	"server/flow":     6, "server/bank": 6, "server/scim": 6, "server/manage": 6, "server/directory": 6, "server/admin": 6,
+	"server": 7, "server/drill": 7,
 	"server/servertest": 8, "cmd/fapid": 8,
 
 	"store/storetest": 1, // for tests: the contract every store is held to

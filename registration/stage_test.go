@@ -134,6 +134,8 @@ func newStageOn(t testing.TB, ecosystem *registration.Ecosystem, live bool, keys
 		Ecosystem: ecosystem, Software: facts, Keys: keys, Now: time.Now().Truncate(time.Second),
 		StatementIssuer: dialect.Issuer, Audience: issuerURL,
 	}}
+	s.scene.Other = facts
+	s.scene.Other.SoftwareID, s.scene.Other.ClientName = otherSoftware, "Another"
 	if s.scene.StatementIssuer == "" {
 		s.scene.StatementIssuer = "https://directory.example"
 	}

@@ -39,6 +39,9 @@ func (j *judgement) askDirectory(context.Context) error {
 		j.event.Pass("certificate holder", "software in the directory", j.facts.SoftwareID)
 		return nil
 	}
+	if j.facts.SoftwareID == "" {
+		return nil // which is refused next
+	}
 	current, known := j.issuer.Directory.Facts(j.facts.SoftwareID)
 	if !known {
 		return j.fail("software standing", "software in the directory", "none of this software_id", "create the software again, and fetch its statement",

@@ -26,6 +26,7 @@ func (s *Server) openDirectory(ctx context.Context) error {
 		Store: s.store, Sealer: sealer, CA: s.ca, URL: listener.URL,
 		Now:       s.clock(s.config.Realms[s.order[0]].Clock),
 		Ecosystem: s.config.Directory.Ecosystem, StatementAlg: s.config.Directory.StatementAlg, Lock: s.config.Directory.Lock,
+		Sandbox:       s.config.Realms[s.order[0]].Sandbox,
 		AllowTestKeys: s.options.AllowTestKeys,
 	})
 	return err

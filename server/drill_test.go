@@ -1,11 +1,9 @@
 package server_test
 
 import (
-	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/json"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -58,11 +56,8 @@ func TestDrill(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			with := drill.Server{Provider: tpp.Provider, Roots: s.Roots(), Explain: func(_ context.Context, trace string) (*oauth.Event, error) {
-				event := s.Explain(servertest.Answer{Header: http.Header{"X-Fapid-Trace": {trace}}})
-				return &event, nil
-			}}
-			results, err := with.Run(t.Context(), tpp.Participant, family)
+			cases := drill.Server{Provider: tpp.Provider, Roots: s.Roots()}.Present(tpp.Participant, family)
+			results, err := drill.Run(t.Context(), cases, explained(s))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,24 +113,27 @@ func TestDrillSeesDifferences(t *testing.T) {
 		{good, "", true, false}, {good, mtls.CheckValidity, true, true}, {good, mtls.CheckValidity, false, true},
 		{bad, mtls.KindSubjectDN, true, false}, {bad, mtls.CheckValidity, true, true}, {bad, mtls.CheckValidity, false, false}, {bad, "", true, true}, {bad, "", false, true},
 	} {
-		with := drill.Server{Provider: tpp.Provider, Roots: s.Roots()}
+		var explain drill.Explain
 		if row.explained {
-			with.Explain = func(_ context.Context, trace string) (*oauth.Event, error) {
-				event := s.Explain(servertest.Answer{Header: http.Header{"X-Fapid-Trace": {trace}}})
-				return &event, nil
-			}
+			explain = explained(s)
 		}
 		row.certificate.Expected = row.expected
-		results, err := with.Run(t.Context(), tpp.Participant, []drill.Certificate{row.certificate})
+		cases := drill.Server{Provider: tpp.Provider, Roots: s.Roots()}.Present(tpp.Participant, []drill.Certificate{row.certificate})
+		results, err := drill.Run(t.Context(), cases, explain)
 		if err != nil || results[0].Differs != row.differs {
 			t.Errorf("%s expecting %q, explained %v: %+v %v", row.certificate.Name, row.expected, row.explained, results, err)
 		}
 	}
 	// A key that is not the certificate's ends in TLS, which is a refusal.
 	broken := drill.Certificate{Name: "broken", Expected: mtls.CheckKey, Chain: other.Transport, Key: tpp.TransportKey}
-	results, err := (&drill.Server{Provider: tpp.Provider, Roots: s.Roots()}).Run(t.Context(), tpp.Participant, []drill.Certificate{broken})
-	if err != nil || results[0].Differs || !strings.HasPrefix(results[0].Seen, "TLS: ") {
+	cases := drill.Server{Provider: tpp.Provider, Roots: s.Roots()}.Present(tpp.Participant, []drill.Certificate{broken})
+	results, err := drill.Run(t.Context(), cases, nil)
+	if err != nil || results[0].Differs || !strings.HasPrefix(results[0].Seen, "no answer: ") {
 		t.Errorf("%+v %v", results, err)
+	}
+	// It is none from a server that would have said why.
+	if strict, err := drill.Run(t.Context(), cases, explained(s)); err != nil || !strict[0].Differs {
+		t.Errorf("%+v %v", strict, err)
 	}
 	if text, err := json.Marshal(results[0]); err != nil || !strings.Contains(string(text), `"differs":false`) {
 		t.Errorf("%s %v", text, err)

@@ -247,7 +247,11 @@ func (r *realm) fetchRoots(s *Server) (*x509.CertPool, error) {
 
 // operated is what the operator's listener shows of the realm.
 func (r *realm) operated() admin.Realm {
-	return admin.Realm{Name: r.name, Issuer: r.config.Issuer, Sandbox: r.config.Sandbox, Discovery: r.site.Discovery}
+	operated := admin.Realm{Name: r.name, Issuer: r.config.Issuer, Sandbox: r.config.Sandbox, Discovery: r.site.Discovery}
+	if rules := r.config.Registration; rules != nil {
+		operated.Registration = &admin.RegistrationView{Ecosystem: rules.Ecosystem, Directory: append([]string{}, rules.Directory...)}
+	}
+	return operated
 }
 
 // openTrust reads the realm's CAs and CRLs. A file that is missing, empty or no

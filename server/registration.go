@@ -22,7 +22,7 @@ type Registration struct {
 	Access      []string                    `json:"access,omitempty" choices:"access" doc:"What lets software register itself, any one of: open (nothing is asked), initial_access_token (see fapid registration-token), certificate (a client certificate that the realm trusts), software_statement (of an issuer below, or of the directory). Default software_statement where some are believed, initial_access_token elsewhere."`
 	Ecosystem   string                      `json:"ecosystem,omitempty" choices:"rules" doc:"Whose rules hold for requests without a software statement. With a statement, those of its issuer do. Default rfc7591."`
 	Policy      string                      `json:"policy,omitempty" choices:"policy" doc:"Security profile of software that registers itself without a statement. Default the realm's."`
-	Scopes      []string                    `json:"scopes,omitempty" doc:"The most that software which registers itself may ask for; those of the management API and of the directory it never may. Default the realm's other scopes."`
+	Scopes      []string                    `json:"scopes,omitempty" doc:"The most that software which registers itself may ask for; those of the management API and of the directory it never may. Default the realm's other scopes, cdr:registration among them where the rules of cdr hold."`
 	DirectoryID string                      `json:"directory_id,omitempty" doc:"The id that the bank itself has at the directory: what aud of a signed request may be beside the issuer, where the rules allow it."`
 	Directory   []string                    `json:"directory,omitempty" choices:"rules" doc:"By the rules of which ecosystems software statements of the directory of this server are believed. Software chooses among them, and raidiam asks for no role. Default, where there is one, that of directory.ecosystem."`
 	Issuers     map[string]*StatementIssuer `json:"issuers,omitempty" doc:"Whose software statements are believed, by a name that clients keep."`
@@ -57,12 +57,10 @@ func (r *Registration) fill(realm *Realm, c *Config) {
 	preset(&r.Policy, realm.Policy)
 	preset(&r.MaxClients, 10_000)
 	preset(&r.MaxClientsPerSoftware, 100)
-	if len(r.Scopes) == 0 {
-		r.Scopes = realm.selfScopes()
-	}
 	if len(r.Directory) == 0 && c.Listeners.Directory != nil {
 		r.Directory = []string{c.Directory.Ecosystem}
 	}
+	r.fillScopes(realm)
 	if len(r.Access) == 0 {
 		r.Access = []string{accessInitial}
 		if len(r.Issuers)+len(r.Directory) > 0 {
@@ -79,6 +77,27 @@ func (r *Registration) fill(realm *Realm, c *Config) {
 			preset(&issuer.Issuer, dialect.Issuer)
 		}
 	}
+}
+
+// fillScopes presets what software may ask for. A scope that the clients of an
+// ecosystem manage their registration with is there where the ecosystem is.
+func (r *Registration) fillScopes(realm *Realm) {
+	if len(r.Scopes) > 0 {
+		return
+	}
+	ecosystems := append([]string{r.Ecosystem}, r.Directory...)
+	for _, name := range sortedKeys(r.Issuers) {
+		if issuer := r.Issuers[name]; issuer != nil {
+			ecosystems = append(ecosystems, issuer.Ecosystem)
+		}
+	}
+	for _, name := range ecosystems {
+		ecosystem, known := registration.FindEcosystem(name)
+		if known && ecosystem.Management.Scope != "" && !slices.Contains(realm.Scopes, ecosystem.Management.Scope) {
+			realm.Scopes = append(slices.Clone(realm.Scopes), ecosystem.Management.Scope)
+		}
+	}
+	r.Scopes = realm.selfScopes()
 }
 
 // reservedScope reports scopes that no software can give itself: those of fapid's

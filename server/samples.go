@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
@@ -33,11 +35,11 @@ func sampleRealms() map[string]*Realm {
 		"default": {
 			Sandbox: true, Policy: "fapi2", Policies: []string{"sandbox", "oauth2", "fapi1-advanced"},
 			Scopes: []string{"openid", "accounts", "payments", "directory:software"}, Management: &Management{},
-			Registration: &Registration{Access: anyWay, Policy: "oauth2", Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
+			Registration: &Registration{Access: anyWay, Policy: "oauth2", Directory: []string{"raidiam", "rfc7591", "uk", "brazil", "cdr"}},
 		},
 		"strict": {
 			Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"}, Management: &Management{},
-			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
+			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "rfc7591", "uk", "brazil", "cdr"}},
 		},
 		// An ecosystem without statements: requests without one are judged by its rules.
 		"uae": {
@@ -91,7 +93,8 @@ func (s sample) scopes(realm *Realm) []string {
 	if s.manages {
 		return manage.Scopes()
 	}
-	return realm.Scopes
+	// That one is for clients that registered themselves.
+	return slices.DeleteFunc(slices.Clone(realm.Scopes), func(scope string) bool { return scope == "cdr:registration" })
 }
 
 // samples are the clients of a fresh sandbox: in the default realm one for each

@@ -12,8 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,15 +27,47 @@ import (
 )
 
 func drillCommand(open Opener) *cobra.Command {
+	var flags drillFlags
+	var client string
 	command := &cobra.Command{
 		Use:   "drill",
 		Short: "Make what goes wrong, and see how a server takes it",
 		Long: `Drill makes the things that a server must refuse, each with one fault, so that
-every refusal can be had on purpose.`,
-		Example: "  fapid drill certs tpp-tls --run",
-		Args:    cobra.NoArgs,
+every refusal can be had on purpose. With --run it tries all of them at the server of
+the sandbox: the certificates as a client of it, the registrations in every ecosystem
+by whose rules the realm believes the directory.
+
+Exit code: 0 as expected, 1 something was not.`,
+		Example: `  fapid drill --run
+  fapid drill certs tpp-tls --run
+  fapid drill statements --ecosystem brazil`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if !flags.run {
+				return command.Help()
+			}
+			p, err := flags.client(client)
+			if err != nil {
+				return err
+			}
+			return open.with(command, func(operator *admin.Client) error {
+				results, err := flags.certificates(command, operator, p, client)
+				if err != nil {
+					return err
+				}
+				registrations, err := flags.statements(command.Context(), operator, nil)
+				if err != nil {
+					return err
+				}
+				return flags.report(command.OutOrStdout(), append(results, registrations...))
+			})
+		},
 	}
-	command.AddCommand(drillCertsCommand(open))
+	flags.sandbox(command)
+	command.Flags().StringVar(&client, "client", "tpp-tls", "client whose certificates are made wrong, by its id or its folder")
+	command.Flags().StringVar(&flags.matching, "dn-matching", string(mtls.MatchStrict), matchingUsage)
+	command.Flags().BoolVar(&flags.run, "run", false, "try everything at the server")
+	command.AddCommand(drillCertsCommand(open), drillStatementsCommand(open))
 	return command
 }
 
@@ -46,6 +76,22 @@ type drillFlags struct {
 	clientFlags
 	out, matching string
 	run, asJSON   bool
+}
+
+const matchingUsage = "dn_matching of the client's policy: strict, any_order or brazil"
+
+// sandbox adds the flags of a drill that is about the sandbox's own server.
+func (f *drillFlags) sandbox(command *cobra.Command) {
+	set := command.Flags()
+	dirFlag(set, &f.dir)
+	set.StringVar(&f.realm, "realm", "", "realm of the sandbox (default: the default realm)")
+	set.StringVar(&f.cacert, "cacert", "", "PEM file of trusted roots (default: the sandbox's)")
+	f.common(command)
+}
+
+func (f *drillFlags) common(command *cobra.Command) {
+	command.Flags().String("config", "", "configuration file of the server (default: fapid.yaml in --dir)")
+	command.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 }
 
 func drillCertsCommand(open Opener) *cobra.Command {
@@ -71,57 +117,104 @@ Exit code: 0 as expected, 1 something was not.`,
   fapid drill certs ./my-tpp --run --issuer https://as.bank.example --cacert bank-ca.pem --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			words := []string{string(mtls.MatchStrict), string(mtls.MatchAnyOrder), string(mtls.MatchBrazil)}
-			if !slices.Contains(words, flags.matching) {
-				return wrongUsage(command, fmt.Errorf("there is no DN matching %q; there are %v", flags.matching, words))
-			}
 			p, err := flags.client(args[0])
 			if err != nil {
 				return err
 			}
 			return open.with(command, func(operator *admin.Client) error {
-				return flags.drill(command, operator, p, args[0])
+				results, err := flags.certificates(command, operator, p, args[0])
+				if err != nil {
+					return err
+				}
+				if flags.run {
+					return flags.report(command.OutOrStdout(), results)
+				}
+				return flags.list(command.OutOrStdout(), results, "They are in "+flags.folder("certs")+", each with a README and a curl line. --run presents them all.")
 			})
 		},
 	}
 	flags.register(command)
+	flags.common(command)
 	set := command.Flags()
-	set.String("config", "", "configuration file of the server (default: fapid.yaml in --dir)")
 	set.StringVar(&flags.out, "out", "", "folder to write to (default: drill/certs in --dir)")
-	set.StringVar(&flags.matching, "dn-matching", string(mtls.MatchStrict), "dn_matching of the client's policy: strict, any_order or brazil")
+	set.StringVar(&flags.matching, "dn-matching", string(mtls.MatchStrict), matchingUsage)
 	set.BoolVar(&flags.run, "run", false, "present each certificate to the server")
-	set.BoolVar(&flags.asJSON, "json", false, "print JSON")
 	return command
 }
 
-func (f *drillFlags) drill(command *cobra.Command, operator *admin.Client, p *participant.Participant, name string) error {
-	ctx, out := command.Context(), command.OutOrStdout()
+// folder is where a drill writes to.
+func (f *drillFlags) folder(name string) string {
+	if f.out != "" {
+		return f.out
+	}
+	return filepath.Join(f.dir, "drill", name)
+}
+
+// certificates makes the family of certificates and, with --run, presents it.
+func (f *drillFlags) certificates(command *cobra.Command, operator *admin.Client, p *participant.Participant, name string) ([]drill.Result, error) {
+	words := []string{string(mtls.MatchStrict), string(mtls.MatchAnyOrder), string(mtls.MatchBrazil)}
+	if !slices.Contains(words, f.matching) {
+		return nil, wrongUsage(command, fmt.Errorf("there is no DN matching %q; there are %v", f.matching, words))
+	}
+	ctx := command.Context()
 	made, err := (&drill.Drill{
 		Participant: p, CA: filepath.Join(f.dir, "ca"), Matching: mtls.Matching(f.matching), Now: time.Now(),
 		Revoked: func(key crypto.Signer) ([]*x509.Certificate, error) { return revokedFor(ctx, operator, p, key) },
 	}).Certificates()
 	if err != nil {
-		return err
-	}
-	folder := f.out
-	if folder == "" {
-		folder = filepath.Join(f.dir, "drill", "certs")
+		return nil, err
 	}
 	curl, err := f.curl(ctx, p, name)
 	if err != nil {
+		return nil, err
+	}
+	if err := drill.Save(f.folder("certs"), made, curl); err != nil {
+		return nil, err
+	}
+	if f.run {
+		return f.perform(ctx, operator, p, made)
+	}
+	return expectations(drill.Server{}.Present(p, made)), nil
+}
+
+func expectations(cases []drill.Case) []drill.Result {
+	results := make([]drill.Result, len(cases))
+	for i := range cases {
+		results[i] = cases[i].Expectation()
+	}
+	return results
+}
+
+// list says what was made.
+func (f *drillFlags) list(out io.Writer, results []drill.Result, where string) error {
+	if f.asJSON {
+		return printJSON(out, results)
+	}
+	if err := drill.List(out, results); err != nil {
 		return err
 	}
-	if err := drill.Save(folder, made, curl); err != nil {
-		return err
+	_, err := fmt.Fprintf(out, "\n%s\n", where)
+	return err
+}
+
+// report prints what was expected and seen; a difference is exit code 1.
+func (f *drillFlags) report(out io.Writer, results []drill.Result) error {
+	differences := 0
+	var err error
+	if f.asJSON {
+		for _, result := range results {
+			if result.Differs {
+				differences++
+			}
+		}
+		err = printJSON(out, results)
+	} else {
+		differences, err = drill.Report(out, results)
 	}
-	if !f.run {
-		return f.list(out, folder, made)
+	if err == nil && differences > 0 {
+		return exitError{code: 1}
 	}
-	results, err := f.perform(ctx, operator, p, made)
-	if err != nil {
-		return err
-	}
-	return f.report(out, results)
+	return err
 }
 
 // revokedFor has the CA issue the participant's certificate for a key, and revoke it:
@@ -243,89 +336,21 @@ func (f *drillFlags) perform(ctx context.Context, operator *admin.Client, p *par
 	if err != nil {
 		return nil, err
 	}
-	with := drill.Server{Provider: provider, Roots: roots}
+	var explain drill.Explain
 	if f.issuer == "" {
-		with.Explain = func(ctx context.Context, trace string) (*oauth.Event, error) {
-			text, err := operator.Explain(ctx, trace, true)
-			if err != nil {
-				return nil, err
-			}
-			var event oauth.Event
-			return &event, json.Unmarshal(text, &event)
-		}
+		explain = explainedBy(operator)
 	}
-	return with.Run(ctx, p, made)
+	return drill.Run(ctx, drill.Server{Provider: provider, Roots: roots}.Present(p, made), explain)
 }
 
-// list says what was made.
-func (f *drillFlags) list(out io.Writer, folder string, made []drill.Certificate) error {
-	results := make([]drill.Result, len(made))
-	for i, c := range made {
-		results[i] = drill.Result{Name: c.Name, About: c.About, Expected: c.Expected, Skipped: c.Skipped}
-		if c.Expected == "" {
-			results[i].Expected = drill.Accepted
+// explainedBy asks the operator what was noted of a request.
+func explainedBy(operator *admin.Client) drill.Explain {
+	return func(ctx context.Context, trace string) (*oauth.Event, error) {
+		text, err := operator.Explain(ctx, trace, true)
+		if err != nil {
+			return nil, err
 		}
+		var event oauth.Event
+		return &event, json.Unmarshal(text, &event)
 	}
-	if f.asJSON {
-		return printJSON(out, results)
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CERTIFICATE\tEXPECTED\tWHAT IT IS")
-	for _, result := range results {
-		if result.Skipped != "" {
-			row(table, result.Name, "not made", result.Skipped)
-			continue
-		}
-		row(table, result.Name, result.Expected, result.About)
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(out, "\nThey are in %s, each with a README and a curl line. --run presents them all.\n", folder)
-	return err
-}
-
-// report prints what was expected and seen; a difference is exit code 1.
-func (f *drillFlags) report(out io.Writer, results []drill.Result) error {
-	differences := 0
-	for _, result := range results {
-		if result.Differs {
-			differences++
-		}
-	}
-	if f.asJSON {
-		if err := printJSON(out, results); err != nil {
-			return err
-		}
-	} else if err := printResults(out, results, differences); err != nil {
-		return err
-	}
-	if differences > 0 {
-		return exitError{code: 1}
-	}
-	return nil
-}
-
-func printResults(out io.Writer, results []drill.Result, differences int) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\tCERTIFICATE\tEXPECTED\tSEEN\tTRACE")
-	for _, result := range results {
-		mark, seen := "ok", result.Seen
-		switch {
-		case result.Skipped != "":
-			mark, seen = "-", "not made: "+result.Skipped
-		case result.Differs:
-			mark = "DIFFERS"
-		}
-		row(table, mark, result.Name, result.Expected, seen, result.Trace)
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	summary := "As expected"
-	if differences > 0 {
-		summary = strconv.Itoa(differences) + " not as expected; see `fapid explain TRACE`"
-	}
-	_, err := fmt.Fprintf(out, "\n%s\n", summary)
-	return err
 }

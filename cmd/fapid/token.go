@@ -87,8 +87,13 @@ func (f *clientFlags) provider(ctx context.Context, p *participant.Participant, 
 			return nil, err
 		}
 	}
+	return discover(ctx, client, issuer, f.issuer == "")
+}
+
+// discover reads what a server says of itself; ours can be started.
+func discover(ctx context.Context, client *http.Client, issuer string, ours bool) (*participant.Provider, error) {
 	provider, err := participant.Discover(ctx, client, issuer)
-	if errors.Is(err, syscall.ECONNREFUSED) && f.issuer == "" {
+	if errors.Is(err, syscall.ECONNREFUSED) && ours {
 		return nil, fmt.Errorf("no server is running at %s: %w; start it with `fapid dev`", issuer, syscall.ECONNREFUSED)
 	}
 	return provider, err

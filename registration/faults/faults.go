@@ -24,6 +24,8 @@ type Scene struct {
 	// Software is what the directory says of the participant's software when all is
 	// well, without Issuer, IssuedAt, Expires and ID.
 	Software registration.Statement
+	// Other is likewise of other software of the same organisation.
+	Other registration.Statement
 	// StatementIssuer is the iss of statements, Audience the aud of signed requests.
 	StatementIssuer, Audience string
 	Keys                      map[Signer]Key
@@ -73,6 +75,10 @@ type Attempt struct {
 	// Directory changes what the directory of the server's process says of the
 	// software now; software without an id is no more in it. Nil leaves it as it is.
 	Directory func(*registration.Statement)
+	// OfOther brings the good statement of the scene's other software instead.
+	OfOther bool
+	// StatementText, if set, is the statement as somebody else has signed it.
+	StatementText string
 	// Body, if set, is sent as it is.
 	Body []byte
 }
@@ -100,6 +106,16 @@ func Cases(ecosystem *registration.Ecosystem) []Case {
 		}
 	}
 	return cases
+}
+
+// Find returns a case of an ecosystem by its name.
+func Find(ecosystem *registration.Ecosystem, name string) (Case, bool) {
+	cases := Cases(ecosystem)
+	at := slices.IndexFunc(cases, func(c Case) bool { return c.Name == name })
+	if at < 0 {
+		return Case{}, false
+	}
+	return cases[at], true
 }
 
 // row is a case and the ecosystems it is of; nil is all.
@@ -133,7 +149,7 @@ func (s *Scene) Good() Attempt {
 		MediaType: s.Ecosystem.Request.MediaTypes[0], Certificate: Own,
 	}
 	if s.Ecosystem.Statement.From != registration.FromCertificate {
-		attempt.Statement = s.statement()
+		attempt.Statement = s.statement(s.Software)
 		maps.Copy(attempt.Request.Claims, s.metadata())
 	}
 	if attempt.Signed {
@@ -146,10 +162,9 @@ func (s *Scene) Good() Attempt {
 	return attempt
 }
 
-// statement is a good one.
-func (s *Scene) statement() *JWT {
+// statement is a good one of the facts.
+func (s *Scene) statement(facts registration.Statement) *JWT {
 	dialect, _ := registration.FindDialect(s.Ecosystem.Dialect)
-	facts := s.Software
 	facts.Issuer, facts.IssuedAt = s.StatementIssuer, s.Now.Unix()
 	if dialect.Lifetime > 0 {
 		facts.Expires = s.Now.Add(dialect.Lifetime).Unix()
@@ -191,7 +206,18 @@ func (s *Scene) Try(c Case) (good, bad Attempt) {
 		bad.Statement = &statement
 	}
 	c.Change(&bad)
+	if bad.OfOther {
+		bad.Statement = s.statement(s.Other)
+	}
 	return good, bad
+}
+
+// Statement signs the software statement of an attempt; empty if it has none.
+func (s *Scene) Statement(a Attempt) (string, error) {
+	if a.Statement == nil || a.StatementText != "" {
+		return a.StatementText, nil
+	}
+	return a.Statement.compact(s)
 }
 
 // Built is an attempt as it is sent.
@@ -208,7 +234,7 @@ func (s *Scene) Build(a Attempt) (Built, error) {
 	request := a.Request
 	request.Claims = maps.Clone(request.Claims)
 	if a.Statement != nil {
-		statement, err := a.Statement.compact(s)
+		statement, err := s.Statement(a)
 		if err != nil {
 			return Built{}, err
 		}

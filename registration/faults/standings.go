@@ -88,7 +88,7 @@ var certificates = []row{
 	}},
 	{where(func(e *registration.Ecosystem) bool { return e.Certificate }), Case{
 		"statement-of-other-software", "the statement of other software", unapproved, "certificate holder", brazil71 + " (13)",
-		all(say("software_id", "0c7ef6b7-0a4b-4b26-8d9c-0f4f6d3c9b11"), say("client_name", "Another")),
+		ofOther,
 	}},
 }
 
@@ -100,7 +100,7 @@ var ofEcosystems = []row{
 		present(NoCertificate),
 	}},
 	{named("uae"), Case{
-		"certificate-of-nobody", "a certificate that the directory does not know", oauth.CodeInvalidClient, "certificate holder", "Al Tareq, TPP registration",
+		"certificate-of-nobody", "a certificate that is of no software in the directory", oauth.CodeInvalidClient, "certificate holder", "Al Tareq, TPP registration",
 		present(OtherOrganisation),
 	}},
 	{named("uae"), Case{

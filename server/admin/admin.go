@@ -57,6 +57,16 @@ type Realm struct {
 	Issuer    string
 	Sandbox   bool
 	Discovery func() []byte
+	// Registration is nil where no software registers itself.
+	Registration *RegistrationView
+}
+
+// RegistrationView says by whose rules software registers itself at a realm.
+type RegistrationView struct {
+	// Ecosystem is for requests without a software statement, Directory for those with
+	// one of the directory of the server.
+	Ecosystem string   `json:"ecosystem"`
+	Directory []string `json:"directory"`
 }
 
 // Access says who may use a route.

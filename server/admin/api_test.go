@@ -274,7 +274,7 @@ func TestMetricsAreReadable(t *testing.T) {
 
 func TestRealmsListEndpoints(t *testing.T) {
 	o := newOperated(t)
-	answer := decodeBody[struct{ Realms []realmView }](t, o.request(t, http.MethodGet, "/realms", "").Body)
+	answer := decodeBody[struct{ Realms []RealmView }](t, o.request(t, http.MethodGet, "/realms", "").Body)
 	want := []endpointView{
 		{Name: "jwks_uri", URL: "https://as.example/jwks"},
 		{Name: "token_endpoint", URL: "https://as.example/token", MTLS: "https://mtls.as.example/token"},

@@ -147,18 +147,32 @@ func queryOf(values map[string]string) url.Values {
 // realmPath begins the path of a realm; an empty name is the default realm.
 func (c *Client) realmPath(ctx context.Context, realm string) (string, error) {
 	if realm == "" {
-		var answer struct {
-			Realms []realmView `json:"realms"`
-		}
-		if err := c.get(ctx, "/realms", &answer); err != nil {
+		found, err := c.Realm(ctx, "")
+		if err != nil {
 			return "", err
 		}
-		if len(answer.Realms) == 0 {
-			return "", errors.New("the server has no realm")
-		}
-		realm = answer.Realms[0].Name
+		realm = found.Name
 	}
 	return "/realms/" + url.PathEscape(realm), nil
+}
+
+// Realm finds a realm by its name; an empty one is that of the default realm.
+func (c *Client) Realm(ctx context.Context, name string) (*RealmView, error) {
+	var answer struct {
+		Realms []RealmView `json:"realms"`
+	}
+	if err := c.get(ctx, "/realms", &answer); err != nil {
+		return nil, err
+	}
+	for i := range answer.Realms {
+		if name == "" || answer.Realms[i].Name == name {
+			return &answer.Realms[i], nil
+		}
+	}
+	if name == "" {
+		return nil, errors.New("the server has no realm")
+	}
+	return nil, fmt.Errorf("the server has no realm %s", name)
 }
 
 // Certificates lists all certificates that the filter selects.

@@ -37,6 +37,14 @@ func (c *Client) directory(ctx context.Context, method, path string, header http
 	return content, answered, err
 }
 
+// Directory sends a request to the API of the directory, which is below
+// /directory of the operator's, and returns the body of the answer. The body is JSON
+// unless the header says something else; nil sends none.
+func (c *Client) Directory(ctx context.Context, method, path string, header http.Header, body []byte) ([]byte, error) {
+	content, _, err := c.directory(ctx, method, path, header, body)
+	return content, err
+}
+
 // DirectoryList lists the records of a kind, as JSON objects.
 func (c *Client) DirectoryList(ctx context.Context, table DirectoryTable) (records []map[string]any, err error) {
 	if table == SoftwareStatements {

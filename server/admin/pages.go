@@ -16,6 +16,7 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/participant"
 )
 
 //go:embed pages
@@ -53,21 +54,40 @@ type homePage struct {
 	Version string
 	Uptime  time.Duration
 	Ready   bool
-	Realms  []realmView
+	Realms  []RealmView
 	CA      bool
 	Traces  []trace
 	// Directory is its URL; empty for none.
 	Directory string
 }
 
-// realmView is a realm with the addresses its discovery document publishes.
-type realmView struct {
+// RealmView is a realm with the addresses its discovery document publishes.
+type RealmView struct {
 	Name      string         `json:"name"`
 	Issuer    string         `json:"issuer"`
 	Default   bool           `json:"default"`
 	Sandbox   bool           `json:"sandbox"`
 	Discovery string         `json:"discovery"`
 	Endpoints []endpointView `json:"endpoints"`
+	// Registration is left out where no software registers itself.
+	Registration *RegistrationView `json:"registration,omitempty"`
+}
+
+// Provider is the realm as a client knows it.
+func (r *RealmView) Provider() *participant.Provider {
+	provider := &participant.Provider{Issuer: r.Issuer, Aliases: map[string]string{}}
+	for _, endpoint := range r.Endpoints {
+		switch endpoint.Name {
+		case "token_endpoint":
+			provider.TokenEndpoint = endpoint.URL
+		case "registration_endpoint":
+			provider.RegistrationEndpoint = endpoint.URL
+		}
+		if endpoint.MTLS != "" {
+			provider.Aliases[endpoint.Name] = endpoint.MTLS
+		}
+	}
+	return provider
 }
 
 // endpointView is an endpoint with its alias of RFC 8705 section 5.
@@ -104,16 +124,17 @@ func (o *Operator) listRealms(context.Context, *endpoint.Request) (*endpoint.Ans
 	return endpoint.JSONDocument(http.StatusOK, map[string]any{"realms": realms})
 }
 
-func (o *Operator) realmViews() ([]realmView, error) {
-	views := make([]realmView, len(o.Realms))
+func (o *Operator) realmViews() ([]RealmView, error) {
+	views := make([]RealmView, len(o.Realms))
 	for i, realm := range o.Realms {
 		endpoints, err := endpointsOf(realm.Discovery())
 		if err != nil {
 			return nil, fmt.Errorf("discovery of realm %s: %w", realm.Name, err)
 		}
-		views[i] = realmView{
+		views[i] = RealmView{
 			Name: realm.Name, Issuer: realm.Issuer, Default: i == 0, Sandbox: realm.Sandbox,
 			Discovery: realm.Issuer + "/.well-known/openid-configuration", Endpoints: endpoints,
+			Registration: realm.Registration,
 		}
 	}
 	return views, nil

@@ -50,7 +50,7 @@ const (
 
 // resources is the whole API. What is missing from it is not served.
 func (d *Directory) resources() []resource {
-	return []resource{
+	all := []resource{
 		{http.MethodGet, "/organisations", false, d.listOrganisations},
 		{http.MethodPost, "/organisations", true, d.createOrganisation},
 		{http.MethodGet, anOrganisation, false, d.showOrganisation},
@@ -113,6 +113,10 @@ func (d *Directory) resources() []resource {
 		{http.MethodGet, "/keys", true, d.listStatementKeys},
 		{http.MethodPost, "/keys/rotate", true, d.rotateStatementKeys},
 	}
+	if d.config.Sandbox {
+		all = append(all, resource{http.MethodPost, aStatement + "/faults", true, d.makeFault})
+	}
+	return all
 }
 
 // Install opens the API and the public documents on the directory's site.

@@ -40,6 +40,9 @@ type Config struct {
 	StatementAlg string
 	// Lock locks a software statement when its assertion is made.
 	Lock bool
+	// Sandbox lets the operator have bad statements made on purpose, of software that
+	// was made for it.
+	Sandbox bool
 	// AllowTestKeys takes keys of package testkeys: in a sandbox only.
 	AllowTestKeys bool
 }

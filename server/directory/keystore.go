@@ -185,14 +185,15 @@ func (o *Organisation) domainClaims() []domainClaim {
 	return claims
 }
 
-// participants lists every organisation with its servers and roles.
+// participants lists every organisation with its servers and roles, save those that
+// are made for a drill and gone in a moment.
 func (d *Directory) participants(*endpoint.Request) (*endpoint.Answer, error) {
 	servers := map[string][]*AuthorisationServer{}
 	for _, a := range list(d, &d.servers, func(a *AuthorisationServer) bool { return a.Status == statusActive }) {
 		servers[a.OrganisationID] = append(servers[a.OrganisationID], a)
 	}
 	all := []participant{}
-	for _, o := range list(d, &d.organisations, func(*Organisation) bool { return true }) {
+	for _, o := range list(d, &d.organisations, func(o *Organisation) bool { return !o.Drill }) {
 		all = append(all, participant{
 			Organisation:         *o,
 			AuthorisationServers: append([]*AuthorisationServer{}, servers[o.ID]...),

@@ -42,6 +42,10 @@ type Organisation struct {
 	Postcode                    string `json:"Postcode,omitempty"`
 	Country                     string `json:"Country,omitempty"`
 	ParentOrganisationReference string `json:"ParentOrganisationReference,omitempty"`
+	// Drill is fapid's own member: the organisation was made for a drill, and the
+	// directory makes bad statements of its software. It is said when the organisation
+	// is made, by the operator of a sandbox, and stays.
+	Drill bool `json:"Drill,omitempty"`
 
 	// Claims are the roles that authorities admitted the organisation to. They are
 	// stored with it and have paths of their own.
@@ -144,6 +148,9 @@ func (d *Directory) CreateOrganisation(ctx context.Context, o Organisation) (*Or
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if o.Drill && !d.config.Sandbox {
+		return nil, denied("Drill is for the directory of a sandbox")
+	}
 	claims := o.Claims
 	o.Claims = nil
 	for _, claim := range claims {
@@ -170,6 +177,9 @@ func (d *Directory) ChangeOrganisation(ctx context.Context, id string, change fu
 	changed.Claims = slices.Clone(current.Claims)
 	if err := change(&changed); err != nil {
 		return nil, err
+	}
+	if changed.Drill != current.Drill {
+		return nil, denied("whether an organisation is made for a drill is said when it is made")
 	}
 	changed.ID, changed.CreatedOn = current.ID, current.CreatedOn
 	if err := changed.check(); err != nil {

@@ -2,47 +2,74 @@ package drill
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"net/http"
-	"net/url"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/participant"
 )
 
-// Result is what a server did with a certificate, beside what it should have done.
+// Case is something that is tried at a server, and what is to be expected of that.
+type Case struct {
+	// Family is what it is one of: "certs", or the ecosystem of a registration.
+	Family, Name, About string
+	// Source is where it is demanded; empty for what any server should do.
+	Source string
+	// Error is the code of the refusal, and Check the check of the trace that fails;
+	// both are empty for what should be accepted.
+	Error, Check string
+	// Skipped is why it is not tried; empty if it is.
+	Skipped string
+
+	try func(context.Context) (*participant.Reply, error)
+}
+
+// Result is what a server did, beside what it should have done.
 type Result struct {
+	Family   string `json:"family"`
 	Name     string `json:"name"`
 	About    string `json:"about"`
-	Expected string `json:"expected"`          // "accepted", or the check that refuses it
-	Seen     string `json:"seen"`              // likewise; the error code where the check is not known
-	Status   int    `json:"status,omitempty"`  // HTTP; 0 where TLS failed
-	Trace    string `json:"trace,omitempty"`   // X-Fapid-Trace
-	Skipped  string `json:"skipped,omitempty"` // why it was not tried
+	Expected string `json:"expected"` // "accepted", or error code and check: "invalid_client: certificate chain"
+	// Seen is likewise; the error code alone where the check is not known. It is empty
+	// of what was not tried.
+	Seen    string `json:"seen,omitempty"`
+	Source  string `json:"source,omitempty"`
+	Status  int    `json:"status,omitempty"`  // HTTP; 0 where there was no answer
+	Trace   string `json:"trace,omitempty"`   // X-Fapid-Trace
+	Skipped string `json:"skipped,omitempty"` // why it was not tried
 	// Differs says that it was accepted though it should have been refused, refused
 	// though it should have been accepted, or refused for another reason.
 	Differs bool `json:"differs"`
 }
 
-// Accepted is what Expected and Seen say of a certificate that is good.
+// Accepted is what Expected and Seen say of what is good.
 const Accepted = "accepted"
 
-// Server is whom the certificates are presented to.
-type Server struct {
-	Provider *participant.Provider
-	Roots    *x509.CertPool
-	// Explain finds the check that refused a request by its trace; nil for a server
-	// that keeps no traces for us.
-	Explain func(ctx context.Context, trace string) (*oauth.Event, error)
+// outcome is an error code and a check as results have them.
+func outcome(code, check string) string {
+	switch {
+	case code == "":
+		return Accepted
+	case check == "":
+		return code
+	}
+	return code + ": " + check
 }
 
-// Run asks for a token with every certificate in turn.
-func (s *Server) Run(ctx context.Context, p *participant.Participant, certificates []Certificate) ([]Result, error) {
-	results := make([]Result, 0, len(certificates))
-	for _, c := range certificates {
-		result, err := s.try(ctx, p, c)
+// Expectation is the result of a case that is not tried.
+func (c *Case) Expectation() Result {
+	return Result{Family: c.Family, Name: c.Name, About: c.About, Source: c.Source, Expected: outcome(c.Error, c.Check), Skipped: c.Skipped}
+}
+
+// Explain finds what a server has noted of a request, by its trace.
+type Explain func(ctx context.Context, trace string) (*oauth.Event, error)
+
+// Run tries the cases one after another. Explain is nil for a server that keeps no
+// traces for us: there a refusal is as good as the other.
+func Run(ctx context.Context, cases []Case, explain Explain) ([]Result, error) {
+	results := make([]Result, 0, len(cases))
+	for i := range cases {
+		result, err := cases[i].run(ctx, explain)
 		if err != nil {
 			return nil, err
 		}
@@ -51,61 +78,62 @@ func (s *Server) Run(ctx context.Context, p *participant.Participant, certificat
 	return results, nil
 }
 
-func (s *Server) try(ctx context.Context, p *participant.Participant, c Certificate) (Result, error) {
-	result := Result{Name: c.Name, About: c.About, Expected: c.Expected, Skipped: c.Skipped}
-	if c.Expected == "" {
-		result.Expected = Accepted
-	}
+func (c *Case) run(ctx context.Context, explain Explain) (Result, error) {
+	result := c.Expectation()
 	if c.Skipped != "" {
 		return result, nil
 	}
-	holder := *p
-	holder.Transport, holder.TransportKey = c.Chain, c.Key
-	holder.Metadata.CertificateBoundTokens = true // at the mTLS alias, whatever it authenticates by
-	client := holder.Client(s.Roots)
-	transport := client.Transport.(*http.Transport)
-	defer transport.CloseIdleConnections()
-	// Go would withhold what it thinks the server cannot take.
-	pair := transport.TLSClientConfig.Certificates[0]
-	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
-
-	reply, err := holder.Post(ctx, client, s.Provider, "token_endpoint", url.Values{"grant_type": {"client_credentials"}})
+	reply, err := c.try(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return result, err
 		}
-		result.Seen = "TLS: " + err.Error()
-		result.Differs = c.Expected == ""
+		// Another server may end the connection instead of saying anything.
+		result.Seen = "no answer: " + oauth.Clip(err.Error())
+		result.Differs = explain != nil || c.Error == ""
 		return result, nil
 	}
-	err = s.judge(ctx, &result, reply, c.Expected)
-	return result, err
+	return result, c.judge(ctx, &result, reply, explain)
 }
 
-// judge compares an answer with what was expected. Where there is a trace, the check
-// that failed has to be the right one; elsewhere a refusal is a refusal.
-func (s *Server) judge(ctx context.Context, result *Result, reply *participant.Reply, expected string) error {
+// judge compares an answer with what was expected. Where there is a trace, error and
+// check have to be the right ones.
+func (c *Case) judge(ctx context.Context, result *Result, reply *participant.Reply, explain Explain) error {
 	result.Status, result.Trace = reply.Status, reply.Header.Get("X-Fapid-Trace")
-	if reply.Status == http.StatusOK {
-		result.Seen, result.Differs = Accepted, expected != ""
+	if reply.Status < http.StatusMultipleChoices {
+		result.Seen, result.Differs = Accepted, c.Error != ""
 		return nil
 	}
 	var refusal struct {
 		Code string `json:"error"`
 	}
-	_ = json.Unmarshal(reply.Body, &refusal) // an answer that is none is one, too
-	result.Seen = refusal.Code
-	result.Differs = expected == ""
-	if s.Explain == nil || result.Trace == "" {
+	if json.Unmarshal(reply.Body, &refusal) != nil || refusal.Code == "" {
+		refusal.Code = http.StatusText(reply.Status) // a refusal that is not JSON is one, too
+	}
+	result.Seen = outcome(refusal.Code, "")
+	result.Differs = c.Error == ""
+	if explain == nil {
 		return nil
 	}
-	event, err := s.Explain(ctx, result.Trace)
+	event, err := explain(ctx, result.Trace)
 	if err != nil {
 		return err
 	}
 	if check, failed := event.Failed(); failed {
-		result.Seen = check.Name
+		result.Seen = outcome(refusal.Code, check.Name)
 	}
-	result.Differs = result.Seen != expected || reply.Status != http.StatusUnauthorized || refusal.Code != oauth.CodeInvalidClient
+	result.Differs = result.Seen != result.Expected || reply.Status != statusOf(c.Error)
 	return nil
+}
+
+// statusOf is the HTTP status that an error goes with (RFC 6749 section 5.2, RFC
+// 7591 section 3.2.2).
+func statusOf(code string) int {
+	switch code {
+	case oauth.CodeInvalidClient:
+		return http.StatusUnauthorized
+	case oauth.CodeUnsupportedMediaType:
+		return http.StatusUnsupportedMediaType
+	}
+	return http.StatusBadRequest
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -192,10 +193,12 @@ func (f *Register) initialToken(ctx context.Context, r *endpoint.Request, propos
 // refused as everything else that is wrong with it (RFC 7591 section 3.2.2).
 func readRegistration(r *endpoint.Request, proposal *registration.Proposal) error {
 	if r.URL.RawQuery != "" {
+		r.Event.Fail("registration request", "no query", "one", "send the metadata in the body (RFC 7591 section 3.1)")
 		return oauth.InvalidClientMetadata("the registration belongs in the body, and there is a query")
 	}
 	body, err := r.ReadBody()
 	if refusal := oauth.AsError(err); err != nil && refusal.Status == http.StatusRequestEntityTooLarge {
+		r.Event.Fail("registration request", fmt.Sprintf("at most %d bytes", endpoint.MaxBody), "more", "send less")
 		return oauth.InvalidClientMetadata("the registration is longer than %d bytes", endpoint.MaxBody)
 	}
 	proposal.MediaType, proposal.Body = r.Header.Get("Content-Type"), []byte(body)

@@ -101,6 +101,7 @@ type Provider struct {
 	TokenEndpoint         string            `json:"token_endpoint"`
 	IntrospectionEndpoint string            `json:"introspection_endpoint"`
 	RevocationEndpoint    string            `json:"revocation_endpoint"`
+	RegistrationEndpoint  string            `json:"registration_endpoint"`
 	JWKSURI               string            `json:"jwks_uri"`
 	Aliases               map[string]string `json:"mtls_endpoint_aliases"`
 }
@@ -126,7 +127,7 @@ func (p *Participant) Client(roots *x509.CertPool) *http.Client {
 // section 4).
 func Discover(ctx context.Context, client *http.Client, issuer string) (*Provider, error) {
 	address := strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
-	reply, err := exchange(ctx, client, http.MethodGet, address, nil, nil)
+	reply, err := Send(ctx, client, http.MethodGet, address, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +155,8 @@ func (p *Participant) Endpoint(provider *Provider, name string) string {
 		return provider.IntrospectionEndpoint
 	case "revocation_endpoint":
 		return provider.RevocationEndpoint
+	case "registration_endpoint":
+		return provider.RegistrationEndpoint
 	}
 	return provider.TokenEndpoint
 }
@@ -209,7 +212,7 @@ func (p *Participant) post(ctx context.Context, client *http.Client, provider *P
 	default:
 		form.Set("client_id", id)
 	}
-	return exchange(ctx, client, http.MethodPost, p.Endpoint(provider, endpoint), header, strings.NewReader(form.Encode()))
+	return Send(ctx, client, http.MethodPost, p.Endpoint(provider, endpoint), header, strings.NewReader(form.Encode()))
 }
 
 // maxAnswer is the most that is read of an answer.
@@ -230,7 +233,8 @@ func (r *Reply) wantsNonce() bool {
 	return r.Header.Get("DPoP-Nonce") != "" && json.Unmarshal(r.Body, &refusal) == nil && refusal.Code == oauth.CodeUseDPoPNonce
 }
 
-func exchange(ctx context.Context, client *http.Client, method, address string, header http.Header, body io.Reader) (*Reply, error) {
+// Send sends a request and reads its answer, which is never more than a document.
+func Send(ctx context.Context, client *http.Client, method, address string, header http.Header, body io.Reader) (*Reply, error) {
 	request, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
 		return nil, err
