@@ -11,7 +11,8 @@ import (
 )
 
 // sampleRealms are the realms of a fresh sandbox: the default one explains its
-// refusals, "strict" says what production would, and each of the others has the
+// refusals, "strict" says what production would, "cdr" and "uae" take the software of
+// ecosystems that need scopes and rules of their own, and each of the others has the
 // paths of another server, with the client of that server's documentation.
 func sampleRealms() map[string]*Realm {
 	plain := func(layout string, scopes ...string) *Realm {
@@ -32,11 +33,19 @@ func sampleRealms() map[string]*Realm {
 		"default": {
 			Sandbox: true, Policy: "fapi2", Policies: []string{"sandbox", "oauth2", "fapi1-advanced"},
 			Scopes: []string{"openid", "accounts", "payments", "directory:software"}, Management: &Management{},
-			Registration: &Registration{Access: anyWay, Policy: "oauth2", Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
+			Registration: &Registration{Access: anyWay, Policy: "oauth2", Directory: []string{"raidiam", "uk", "brazil", "cdr", "rfc7591"}},
 		},
 		"strict": {
 			Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"}, Management: &Management{},
-			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "uk", "brazil", "cdr"}},
+			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "uk", "brazil", "cdr", "rfc7591"}},
+		},
+		"cdr": {
+			Sandbox: true, Policy: "fapi2", Scopes: []string{"openid", "bank:accounts.basic:read", "bank:accounts.detail:read", "bank:transactions:read", "cdr:registration"},
+			Registration: &Registration{Access: []string{accessStatement}, Directory: []string{"cdr"}},
+		},
+		"uae": {
+			Sandbox: true, Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"},
+			Registration: &Registration{Access: []string{accessCertificate}, Ecosystem: "uae", Directory: []string{"uae"}},
 		},
 		"myrealm": plain("keycloak", "openid", "accounts"),
 		"cern":    cern,
