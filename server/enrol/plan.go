@@ -1,7 +1,6 @@
 package enrol
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -48,17 +47,14 @@ type plan struct {
 	realm  *Realm
 }
 
-// label is what names are: they become folders, hosts and organisations.
-var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
 // plan decides what an order leaves open, and refuses what cannot be had.
 func (d *Desk) plan(order participant.Order) (*plan, error) {
 	if d.Directory == nil {
 		return nil, oauth.NotFound("this server has no directory of participants: its configuration lacks listeners.directory")
 	}
 	p := &plan{Order: order}
-	if !label.MatchString(p.Name) {
-		return nil, oauth.InvalidRequest("name is %s, expected 1 to 63 of a-z, 0-9 and -, with no - at either end", oauth.Quote(p.Name))
+	if err := participant.CheckName(p.Name); err != nil {
+		return nil, err
 	}
 	for _, step := range []func(*plan) error{d.chooseEcosystem, chooseMethod, chooseRoles, chooseScope, d.chooseRealm} {
 		if err := step(p); err != nil {

@@ -3,10 +3,12 @@ package participant
 import (
 	"encoding/base64"
 	"fmt"
+	"regexp"
 	"time"
 	"unicode/utf8"
 
 	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/oauth"
 )
 
 // Order asks for a working participant. What is left out is as the ecosystem usually
@@ -24,6 +26,17 @@ type Order struct {
 	// software of the ecosystem and has the scopes for the bank.
 	Realm string   `json:"realm,omitempty"`
 	Roles []string `json:"roles,omitempty"`
+}
+
+// label is what names are: they become folders, hosts and organisations.
+var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// CheckName refuses a name that is no DNS label in lower case, with an invalid_request.
+func CheckName(name string) error {
+	if !label.MatchString(name) {
+		return oauth.InvalidRequest("name is %s, expected 1 to 63 of a-z, 0-9 and -, with no - at either end", oauth.Quote(name))
+	}
+	return nil
 }
 
 // Record is what the server keeps of a participant. It has no secret.
