@@ -10,8 +10,10 @@ import (
 // desk is where the operator has participants made.
 func (s *Server) desk() *enrol.Desk {
 	desk := &enrol.Desk{
-		Store: s.store, Directory: s.directory, CA: s.ca, Ecosystem: s.config.Directory.Ecosystem,
-		Door: s.mtls, Now: s.options.Now,
+		Store: s.store, Directory: s.directory, CA: s.ca, Door: s.mtls, Now: s.options.Now,
+	}
+	if s.directory != nil {
+		desk.Ecosystem = s.config.Directory.Ecosystem
 	}
 	for _, name := range s.order {
 		desk.Realms = append(desk.Realms, s.realms[name].enrols())

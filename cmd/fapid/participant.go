@@ -158,7 +158,7 @@ func (e *enrolment) write(enrolled *participant.Enrolled) error {
 		return err
 	}
 	if e.zip != "" {
-		packed, err := participant.Zip(enrolled.Name, files)
+		packed, err := participant.Zip(&enrolled.Record, files)
 		if err != nil {
 			return err
 		}

@@ -77,6 +77,14 @@ func (d *Desk) begin(name string) (end func(), err error) {
 	}, nil
 }
 
+// open refuses where there is no directory.
+func (d *Desk) open() error {
+	if d.Directory == nil {
+		return oauth.NotFound("this server has no directory of participants: its configuration lacks listeners.directory")
+	}
+	return nil
+}
+
 // Create makes a participant. When it fails, nothing of it is left; what a server that
 // was killed has left is removed first. Refusals are invalid_request, already_exists,
 // and those of the registration.
@@ -128,8 +136,7 @@ func (d *Desk) vacate(ctx context.Context, name string) error {
 // Delete removes a participant: its clients in all realms with their tokens, its
 // software and its organisation; its certificates are revoked.
 func (d *Desk) Delete(ctx context.Context, name string) error {
-	record, err := d.Find(ctx, name)
-	if err != nil {
+	if err := d.open(); err != nil {
 		return err
 	}
 	end, err := d.begin(name)
@@ -137,6 +144,10 @@ func (d *Desk) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	defer end()
+	record, err := d.Find(ctx, name)
+	if err != nil {
+		return err
+	}
 	return d.remove(ctx, record)
 }
 

@@ -49,12 +49,12 @@ type plan struct {
 
 // plan decides what an order leaves open, and refuses what cannot be had.
 func (d *Desk) plan(order participant.Order) (*plan, error) {
-	if d.Directory == nil {
-		return nil, oauth.NotFound("this server has no directory of participants: its configuration lacks listeners.directory")
+	if err := d.open(); err != nil {
+		return nil, err
 	}
 	p := &plan{Order: order}
 	if err := participant.CheckName(p.Name); err != nil {
-		return nil, err
+		return nil, oauth.InvalidRequest("%s", err.Error())
 	}
 	for _, step := range []func(*plan) error{d.chooseEcosystem, chooseMethod, chooseRoles, chooseScope, d.chooseRealm} {
 		if err := step(p); err != nil {

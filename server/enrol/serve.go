@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/admin"
@@ -43,15 +44,20 @@ func (d *Desk) create(ctx context.Context, r *endpoint.Request) (*endpoint.Answe
 	if err != nil {
 		return nil, err
 	}
-	if r.Prefers(map[string]string{zipType: zipType, "application/json": ""}, "") == "" {
-		return endpoint.JSONDocument(http.StatusCreated, participant.Enrolled{Record: *record, Files: participant.Contents(files)})
-	}
-	packed, err := participant.Zip(record.Name, files)
+	answer, err := folder(r, record, files)
 	if err != nil {
 		return nil, err
 	}
-	header := http.Header{"Content-Disposition": {`attachment; filename="` + record.Name + `.zip"`}}
-	return &endpoint.Answer{Status: http.StatusCreated, Body: packed, Type: zipType, Header: header}, nil
+	answer.Header = http.Header{"Location": {"/participants/" + record.Name}}
+	return answer, nil
+}
+
+func folder(r *endpoint.Request, record *participant.Record, files []certs.File) (*endpoint.Answer, error) {
+	if r.Prefers(map[string]string{zipType: zipType, "application/json": ""}, "") == "" {
+		return endpoint.JSONDocument(http.StatusCreated, participant.Enrolled{Record: *record, Files: participant.Contents(files)})
+	}
+	packed, err := participant.Zip(record, files)
+	return &endpoint.Answer{Status: http.StatusCreated, Body: packed, Type: zipType}, err
 }
 
 func (d *Desk) list(ctx context.Context, r *endpoint.Request) (*endpoint.Answer, error) {

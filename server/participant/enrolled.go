@@ -31,10 +31,10 @@ type Order struct {
 // label is what names are: they become folders, hosts and organisations.
 var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// CheckName refuses a name that is no DNS label in lower case, with an invalid_request.
+// CheckName refuses a name that is no DNS label in lower case.
 func CheckName(name string) error {
 	if !label.MatchString(name) {
-		return oauth.InvalidRequest("name is %s, expected 1 to 63 of a-z, 0-9 and -, with no - at either end", oauth.Quote(name))
+		return fmt.Errorf("name is %s, expected 1 to 63 of a-z, 0-9 and -, with no - at either end", oauth.Quote(name))
 	}
 	return nil
 }

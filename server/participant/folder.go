@@ -188,12 +188,12 @@ func (p *Participant) render(name string, record *Record, at *Place) ([]byte, er
 	return text.Bytes(), nil
 }
 
-// Zip packs a folder under its name.
-func Zip(name string, files []certs.File) ([]byte, error) {
+// Zip packs the folder of a participant under its name.
+func Zip(record *Record, files []certs.File) ([]byte, error) {
 	var packed bytes.Buffer
 	archive := zip.NewWriter(&packed)
 	for _, file := range files {
-		header := &zip.FileHeader{Name: name + "/" + file.Name, Method: zip.Deflate}
+		header := &zip.FileHeader{Name: record.Name + "/" + file.Name, Method: zip.Deflate, Modified: record.CreatedAt}
 		header.SetMode(file.Mode)
 		writer, err := archive.CreateHeader(header)
 		if err == nil {

@@ -13,8 +13,8 @@ base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
 {{- if .EC}}
 # The two numbers of an ECDSA signature, 32 bytes each (RFC 7518 section 3.4).
 raw() {
-  openssl asn1parse -inform DER | sed -n 's/.*INTEGER *://p' | while read -r number; do printf '%64s' "$number"; done |
-    tr ' ' 0 | sed 's/../& /g' | tr ' ' '\n' | while read -r byte; do printf "\\$(printf %03o "0x$byte")"; done
+  openssl asn1parse -inform DER | sed -n 's/.*INTEGER *://p' | while read -r number; do printf '%64s\n' "$number"; done |
+    tr ' ' 0 | fold -w 2 | while read -r byte; do printf "\\$(printf %03o "0x$byte")"; done
 }
 signature() { openssl dgst -sha256 -sign "$SIGNING_KEY_FILE" -binary | raw; }
 {{- else}}
