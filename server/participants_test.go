@@ -19,6 +19,7 @@ import (
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server"
+	"github.com/fapid/fapid/server/enrol"
 	"github.com/fapid/fapid/server/participant"
 	"github.com/fapid/fapid/server/servertest"
 )
@@ -487,5 +488,46 @@ func TestParticipantSecrets(t *testing.T) {
 		if len(secret) < 30 || strings.Contains(told, secret) || strings.Contains(kept, secret) {
 			t.Errorf("%.6s... is kept, or told", secret)
 		}
+	}
+}
+
+// Every route is described, what is described is routed, and what is answered is as
+// described.
+func TestParticipantsAreDescribed(t *testing.T) {
+	s := servertest.Start(t, enrolling)
+	d := readDescription(t, func(name string) servertest.Answer {
+		return s.Do(http.DefaultClient, http.MethodGet, s.Admin+"/"+name, nil, "")
+	})
+	d.wellFormed()
+	described := []string{}
+	for operation := range d.operations() {
+		if strings.Contains(operation, " /participants") {
+			described = append(described, operation)
+		}
+	}
+	routed := []string{}
+	for _, route := range new(enrol.Desk).Routes() {
+		routed = append(routed, route.Method+" "+route.Path)
+	}
+	slices.Sort(described)
+	slices.Sort(routed)
+	if !slices.Equal(described, routed) {
+		t.Errorf("%v are described, %v are routed", described, routed)
+	}
+	for _, call := range []struct{ method, path, body, accept string }{
+		{"GET", "/participants", "", "application/json"},
+		{"POST", "/participants", `{"name":"acme"}`, "application/json"},
+		{"POST", "/participants", `{"name":"acme"}`, "application/json"},
+		{"POST", "/participants", `{"name":"zipped","alg":"ES256"}`, "application/zip"},
+		{"POST", "/participants", `{"x":1}`, "application/json"},
+		{"GET", "/participants", "", "application/json"},
+		{"GET", "/participants", "", "application/yaml"},
+		{"GET", "/participants/{name}", "", "application/json"},
+		{"GET", "/participants/{name}", "", "application/yaml"},
+		{"DELETE", "/participants/{name}", "", "application/json"},
+		{"DELETE", "/participants/{name}", "", "application/json"},
+		{"GET", "/participants/{name}", "", "application/json"},
+	} {
+		d.conforms(call.method, call.path, operate(t, s, call.method, strings.Replace(call.path, "{name}", "acme", 1), call.body, "Accept", call.accept))
 	}
 }
