@@ -91,7 +91,7 @@ func (e *enrolment) join(ctx context.Context) error {
 	}
 	home := "https://" + e.Name + ".example.com"
 	software := directory.SoftwareStatement{
-		ID: e.record.SoftwareID, OrganisationID: e.record.OrganisationID, ClientName: e.Name, Ecosystem: e.dialect(),
+		ID: e.record.SoftwareID, OrganisationID: e.record.OrganisationID, ClientName: e.Name, Ecosystem: e.rules.Dialect,
 		Description: "Participant " + e.Name, Environment: "sandbox", Mode: "Test", Version: "1.0",
 		ClientURI: home, LogoURI: home + "/logo.svg", PolicyURI: home + "/policy.html", TermsOfServiceURI: home + "/terms.html",
 		RedirectURIs: []string{home + "/callback"},
@@ -107,9 +107,6 @@ func (e *enrolment) join(ctx context.Context) error {
 	_, err = e.Directory.CreateSoftware(ctx, software)
 	return err
 }
-
-// dialect is that of the ecosystem's statements.
-func (e *enrolment) dialect() string { return e.rules.Dialect }
 
 // digits makes a random number of so many digits, which does not begin with 0.
 func digits(count int) (string, error) {
@@ -171,7 +168,7 @@ func (e *enrolment) settle(context.Context) error {
 		return oauth.ServerError().Because("software %s has left the directory", e.record.SoftwareID)
 	}
 	at, site, home := &e.place, e.realm.Site, e.Realms[0].Site
-	at.Issuer, at.Dialect, at.CA = site.Issuer, e.dialect(), certs.CertificatePEM(e.CA.Root())
+	at.Issuer, at.Dialect, at.CA = site.Issuer, e.rules.Dialect, certs.CertificatePEM(e.CA.Root())
 	at.Token, at.Introspection = site.MTLSURL+site.Path("token_endpoint"), site.MTLSURL+site.Path("introspection_endpoint")
 	at.Directory, at.DirectoryToken = e.Directory.URL(), home.MTLSURL+home.Path("token_endpoint")
 	var published bool

@@ -23,7 +23,7 @@ const requestLife = 5 * time.Minute
 // the directory says of it: whoever could not do that by themselves cannot be made.
 func (e *enrolment) register(ctx context.Context) error {
 	if e.rules.Statement.From != registration.FromCertificate {
-		statement, err := e.Directory.Assertion(ctx, e.record.SoftwareID, e.dialect())
+		statement, err := e.Directory.Assertion(ctx, e.record.SoftwareID, e.rules.Dialect)
 		if err != nil {
 			return err
 		}
