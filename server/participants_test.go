@@ -434,6 +434,44 @@ func TestParticipantGoneAway(t *testing.T) {
 	}
 }
 
+// What a server that was killed has left of a participant is listed as that, goes when
+// the participant is made again or deleted, and stands in nobody's way.
+func TestParticipantUnfinished(t *testing.T) {
+	s := servertest.Start(t, enrolling)
+	before := population(t, s)
+	first := order(t, s, `{"name":"acme","alg":"ES256"}`)
+	for _, killed := range []func(){
+		func() {}, // at the very end
+		func() { want(t, operate(t, s, "DELETE", "/directory/organisations/"+first.OrganisationID, ""), 204) }, // at the very beginning
+	} {
+		killed()
+		if err := server.Unfinish(t.Context(), s.Server, "acme"); err != nil {
+			t.Fatal(err)
+		}
+		if shown := want(t, operate(t, s, "GET", "/participants/acme", ""), 200); shown.JSON["client_id"] != nil {
+			t.Errorf("shown as %s", shown)
+		}
+		again := order(t, s, `{"name":"acme","alg":"ES256"}`)
+		again.Token()
+		for _, id := range []string{first.Record.ClientID, first.SoftwareID} {
+			if _, there := s.Clients("default").Get(id); there {
+				t.Errorf("client %s is still there", id)
+			}
+		}
+		if _, there := s.Directory().Organisation(first.OrganisationID); there {
+			t.Error("the organisation is still there")
+		}
+		first = again
+	}
+	if err := server.Unfinish(t.Context(), s.Server, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	want(t, operate(t, s, "DELETE", "/participants/acme", ""), 204)
+	if after := population(t, s); after != before {
+		t.Errorf("before: %s\nafter: %s", before, after)
+	}
+}
+
 // The zip is the folder, with its modes.
 func TestParticipantZip(t *testing.T) {
 	s := servertest.Start(t, enrolling)
