@@ -23,8 +23,9 @@ var floors = map[string]int{
 	"server/resource": 4,
 	"server/endpoint": 5,
 	"server/flow":     6, "server/bank": 6, "server/scim": 6, "server/manage": 6, "server/directory": 6, "server/admin": 6,
-	"server": 7, "server/drill": 7,
-	"server/servertest": 8, "cmd/fapid": 8,
+	"server/enrol": 7,
+	"server":       8, "server/drill": 8,
+	"server/servertest": 9, "cmd/fapid": 9,
 
 	"store/storetest": 1, // for tests: the contract every store is held to
 }

@@ -129,11 +129,11 @@ func writeAuthority(dir string, root, issuing *apiv1.CreateCertificateAuthorityR
 	if err != nil {
 		return err
 	}
-	return writeDir(dir, []file{
-		{"root.key", rootKey, privateMode},
-		{"root.pem", CertificatePEM(root.Certificate), publicMode},
-		{"issuing.key", issuingKey, privateMode},
-		{"issuing.pem", CertificatePEM(issuing.Certificate), publicMode},
+	return WriteDir(dir, []File{
+		PrivateFile("root.key", rootKey),
+		PublicFile("root.pem", CertificatePEM(root.Certificate)),
+		PrivateFile("issuing.key", issuingKey),
+		PublicFile("issuing.pem", CertificatePEM(issuing.Certificate)),
 	})
 }
 

@@ -17,11 +17,23 @@ const (
 	dirMode     fs.FileMode = 0o700
 )
 
-// file is one file of a folder to write.
-type file struct {
-	name    string
-	content []byte
-	mode    fs.FileMode
+// File is one file of a folder.
+type File struct {
+	Name    string
+	Content []byte
+	Mode    fs.FileMode
+}
+
+// PublicFile is one that everybody may read, such as a certificate.
+func PublicFile(name string, content []byte) File { return File{name, content, publicMode} }
+
+// PrivateFile is one that only its owner may read (0600), such as a key.
+func PrivateFile(name string, content []byte) File { return File{name, content, privateMode} }
+
+// WriteFile writes a file into a folder. A crash leaves either the old file or the
+// new one, whole.
+func WriteFile(dir string, f File) error {
+	return replace(filepath.Join(dir, f.Name), f.Content, f.Mode)
 }
 
 // WritePublic writes a file that everybody may read, such as a certificate. A
@@ -71,13 +83,10 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// writeDir makes the folder dir with the files, or nothing: it is filled under
-// another name and renamed. dir must be absent or empty.
-func writeDir(dir string, files []file) error {
-	switch entries, err := os.ReadDir(dir); {
-	case err == nil && len(entries) > 0:
-		return fmt.Errorf("%s is not empty and will not be overwritten: %w", dir, fs.ErrExist)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+// WriteDir makes the folder dir (0700) with the files, or nothing: it is filled
+// under another name and renamed. dir must be absent or empty.
+func WriteDir(dir string, files []File) error {
+	if err := Unused(dir); err != nil {
 		return err
 	}
 	parent := filepath.Dir(filepath.Clean(dir))
@@ -90,7 +99,7 @@ func writeDir(dir string, files []file) error {
 	}
 	defer func() { _ = os.RemoveAll(temporary) }() // of no consequence once it is renamed
 	for _, f := range files {
-		if err := replace(filepath.Join(temporary, f.name), f.content, f.mode); err != nil {
+		if err := WriteFile(temporary, f); err != nil {
 			return err
 		}
 	}
@@ -102,6 +111,17 @@ func writeDir(dir string, files []file) error {
 		return err
 	}
 	return syncDir(parent)
+}
+
+// Unused refuses a folder that has something in it.
+func Unused(dir string) error {
+	switch entries, err := os.ReadDir(dir); {
+	case err == nil && len(entries) > 0:
+		return fmt.Errorf("%s is not empty and will not be overwritten: %w", dir, fs.ErrExist)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return nil
 }
 
 func readCertificate(dir, name string) (*x509.Certificate, error) {

@@ -34,6 +34,15 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, &Conn{tls: tlsConn})
 }
 
+// Presenting attaches a certificate to the requests of a context, as [ConnContext]
+// does those of a connection: for requests that this process makes of itself, over
+// none.
+func Presenting(ctx context.Context, certificate *Presented) context.Context {
+	c := &Conn{presented: certificate}
+	c.once.Do(func() {}) // there is no connection to ask
+	return context.WithValue(ctx, connKey{}, c)
+}
+
 // Connection returns what [ConnContext] attached, or nil.
 func Connection(ctx context.Context) *Conn {
 	c, _ := ctx.Value(connKey{}).(*Conn)

@@ -245,6 +245,14 @@ func (r *Registry) index(id string, before, after *Metadata) {
 	}
 }
 
+// OfSoftware are the ids of the clients that are registered for software which an
+// issuer vouches for, served or not.
+func (r *Registry) OfSoftware(issuer, id string) []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.bySoftware[software{issuer, id}])
+}
+
 // without takes an id from a list.
 func without[K comparable](lists map[K][]string, key K, id string) {
 	ids := slices.DeleteFunc(lists[key], func(other string) bool { return other == id })

@@ -1,9 +1,12 @@
 package server
 
 import (
+	"context"
 	"crypto/x509"
 
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/participant"
+	"github.com/fapid/fapid/store"
 )
 
 // ServerCertificates are the certificates of the listeners, RSA and ECDSA.
@@ -22,3 +25,13 @@ func (s *Server) DirectoryRoutes() (registry, operator []endpoint.Route) {
 
 // Routes are those of a realm.
 func Routes(s *Server, realm string) []endpoint.Route { return s.realms[realm].site.Routes() }
+
+// Unfinish leaves a participant as a server does that is killed before it is finished.
+func Unfinish(ctx context.Context, s *Server, name string) error {
+	records := store.Table[participant.Record]{Store: s.store, Name: "participant", Now: s.options.Now}
+	_, err := records.Update(ctx, name, func(record *participant.Record) error {
+		record.ClientID = ""
+		return nil
+	})
+	return err
+}

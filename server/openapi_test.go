@@ -16,6 +16,7 @@ import (
 	"github.com/fapid/fapid/server"
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/manage"
+	"github.com/fapid/fapid/server/participant"
 	"github.com/fapid/fapid/server/servertest"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/server/users"
@@ -221,6 +222,8 @@ func TestSchemasHaveEveryMember(t *testing.T) {
 		"Realm/properties/management": reflect.TypeFor[manage.Management](),
 		"Certificate":                 reflect.TypeFor[certs.Record](),
 		"CertificateRequest":          reflect.TypeFor[admin.IssueRequest](),
+		"ParticipantOrder":            reflect.TypeFor[participant.Order](),
+		"Participant":                 reflect.TypeFor[participant.Record](),
 		"RenewRequest":                reflect.TypeFor[admin.RenewRequest](),
 		"Party":                       reflect.TypeFor[oauth.Party](),
 		"Origin":                      reflect.TypeFor[token.Origin](),

@@ -13,9 +13,9 @@ import (
 )
 
 // sampleRealms are the realms of a fresh sandbox: the default one explains its
-// refusals, "strict" says what production would, "uae" takes software without a
-// statement, and each of the others has the paths of another server, with the client
-// of that server's documentation.
+// refusals, "strict" says what production would, "cdr" and "uae" take the software of
+// ecosystems that need scopes and rules of their own, and each of the others has the
+// paths of another server, with the client of that server's documentation.
 func sampleRealms() map[string]*Realm {
 	plain := func(layout string, scopes ...string) *Realm {
 		return &Realm{
@@ -41,10 +41,13 @@ func sampleRealms() map[string]*Realm {
 			Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments"}, Management: &Management{},
 			Registration: &Registration{Access: []string{accessInitial, accessStatement}, Directory: []string{"raidiam", "rfc7591", "uk", "brazil", "cdr"}},
 		},
-		// An ecosystem without statements: requests without one are judged by its rules.
+		"cdr": {
+			Sandbox: true, Policy: "fapi2", Scopes: []string{"openid", "bank:accounts.basic:read", "bank:accounts.detail:read", "bank:transactions:read", "cdr:registration"},
+			Registration: &Registration{Access: []string{accessStatement}, Directory: []string{"cdr"}},
+		},
 		"uae": {
 			Sandbox: true, Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments", "insurance"},
-			Registration: &Registration{Ecosystem: "uae", Directory: []string{"uae"}},
+			Registration: &Registration{Access: []string{accessCertificate}, Ecosystem: "uae", Directory: []string{"uae"}},
 		},
 		"myrealm": plain("keycloak", "openid", "accounts"),
 		"cern":    cern,

@@ -11,7 +11,7 @@ import (
 // sandboxFiles are what a sandbox directory holds; `fapid dev --reset` deletes
 // these and nothing else.
 var sandboxFiles = []string{
-	"fapid.yaml", "fapid.db", "master.key", "operator.key", "ca.pem", "ca", "server", "clients", "drill", runningFile,
+	"fapid.yaml", "fapid.db", "master.key", "operator.key", "ca.pem", "ca", "server", "clients", "participants", "drill", runningFile,
 }
 
 // SandboxFiles lists the files of a sandbox that exist in a directory.

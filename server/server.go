@@ -31,6 +31,7 @@ import (
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/enrol"
 	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/server/users"
@@ -222,12 +223,14 @@ func (s *Server) routeOperator() error {
 	if err != nil {
 		return err
 	}
+	description := manage.Description()
+	description.Add(enrol.Description())
 	operator := &admin.Operator{
 		Version: s.options.Version, Started: time.Now(), Now: s.options.Now,
 		CA: s.ca, Named: s.clientsNamed, Traces: s.traces, Metrics: s.metrics,
 		KeyHash: sha256.Sum256([]byte(s.operatorKey)), Open: s.options.OpenOperator,
 		Ready: s.ready, Hosts: []string{"localhost", "127.0.0.1", "::1"},
-		Managed: s.operations(), ManagedDescription: manage.Description(), Lists: &endpoint.Lists{Sealer: cursors},
+		Managed: append(s.operations(), s.desk().Routes()...), ManagedDescription: description, Lists: &endpoint.Lists{Sealer: cursors},
 	}
 	if directory := s.config.Listeners.Directory; directory != nil {
 		operator.Directory = directory.URL

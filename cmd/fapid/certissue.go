@@ -66,8 +66,10 @@ into the --out folder. The CA keeps no copy of the key.`,
 				if err != nil {
 					return err
 				}
-				if err := write(out, files); err != nil {
-					return err
+				for _, file := range files {
+					if err := certs.WriteFile(out, file); err != nil {
+						return err
+					}
 				}
 				if *asJSON {
 					return printJSON(command.OutOrStdout(), issued.Record)
@@ -99,19 +101,6 @@ func writable(folder string, force bool, names ...string) error {
 		path := filepath.Join(folder, name)
 		if _, err := os.Lstat(path); err == nil && !force {
 			return fmt.Errorf("%s: %w; choose another --name or --out, or use --force", path, fs.ErrExist)
-		}
-	}
-	return nil
-}
-
-func write(folder string, files []admin.File) error {
-	for _, file := range files {
-		save := certs.WritePublic
-		if file.Private {
-			save = certs.WritePrivate
-		}
-		if err := save(filepath.Join(folder, file.Name), file.Content); err != nil {
-			return err
 		}
 	}
 	return nil

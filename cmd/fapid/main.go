@@ -74,7 +74,7 @@ lines to paste.`,
 		devCommand(), serveCommand(), configCommand(),
 		tokenCommand(), assertionCommand(), dpopCommand(), explainCommand(openOperator),
 		clientCommand(openOperator), registrationTokenCommand(openOperator), apiCommand(openOperator), certCommand(openOperator), keyCommand(openOperator), sessionCommand(openOperator), userCommand(openOperator),
-		directoryCommand(openOperator), dnCommand(), doctorCommand(), drillCommand(openOperator),
+		directoryCommand(openOperator), participantCommand(openOperator), dnCommand(), doctorCommand(), drillCommand(openOperator),
 	)
 	markUsage(root)
 	return root

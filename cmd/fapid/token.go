@@ -34,19 +34,22 @@ func (f *clientFlags) register(command *cobra.Command) {
 	set.StringVar(&f.cacert, "cacert", "", "PEM file of trusted roots (default: the sandbox's)")
 }
 
-// client loads the participant: an id of the sandbox, or a folder.
+// client loads the participant: an id of the sandbox, the name of a participant that
+// was made in it, or a folder. One that says its realm is asked for there.
 func (f *clientFlags) client(name string) (*participant.Participant, error) {
-	dir := filepath.Join(f.dir, "clients", name)
-	if _, err := os.Stat(dir); err != nil {
-		if _, err := os.Stat(filepath.Join(name, participant.FileMetadata)); err == nil {
-			return participant.Load(name)
+	for _, dir := range []string{filepath.Join(f.dir, "clients", name), filepath.Join(f.dir, participants, name), name} {
+		if _, err := os.Stat(filepath.Join(dir, participant.FileMetadata)); errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
+		if f.realm == "" {
+			var err error
+			if f.realm, err = participant.RealmOf(dir); err != nil {
+				return nil, err
+			}
+		}
+		return participant.Load(dir)
 	}
-	p, err := participant.Load(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no client %s in %s; `fapid dev` makes the sample clients", name, filepath.Join(f.dir, "clients"))
-	}
-	return p, err
+	return nil, fmt.Errorf("there is no client %s in %s; `fapid dev` makes the sample clients", name, filepath.Join(f.dir, "clients"))
 }
 
 // trusted is the file of roots; empty for the system's, which other servers have.

@@ -170,7 +170,7 @@ func TestCertificateLife(t *testing.T) {
 		t.Errorf("%s, %v", issued.Subject, issued.SANs)
 	}
 	files, err := issued.Files("tpp", "fapid")
-	if err != nil || len(files) != 3 || files[1].Name != "tpp.key" || !files[1].Private {
+	if err != nil || len(files) != 3 || files[1].Name != "tpp.key" || files[1].Mode != 0o600 {
 		t.Fatalf("%v, %v", files, err)
 	}
 	renewed, err := c.Renew(ctx, issued.Serial, RenewRequest{})

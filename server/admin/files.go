@@ -8,13 +8,6 @@ import (
 	"github.com/fapid/fapid/certs"
 )
 
-// File is something to keep of a fresh certificate.
-type File struct {
-	Name    string
-	Content []byte
-	Private bool // readable by its owner only
-}
-
 // The endings of the files of a certificate.
 const (
 	ChainFile  = ".pem" // leaf and issuing CA
@@ -24,8 +17,8 @@ const (
 
 // Files gives the certificate and, where it was made here, the private key as
 // files that begin with name.
-func (i *Issued) Files(name, password string) ([]File, error) {
-	files := []File{{Name: name + ChainFile, Content: []byte(i.Chain)}}
+func (i *Issued) Files(name, password string) ([]certs.File, error) {
+	files := []certs.File{certs.PublicFile(name+ChainFile, []byte(i.Chain))}
 	if i.PrivateKey == "" {
 		return files, nil
 	}
@@ -46,7 +39,7 @@ func (i *Issued) Files(name, password string) ([]File, error) {
 		return nil, err
 	}
 	return append(files,
-		File{Name: name + KeyFile, Content: []byte(i.PrivateKey), Private: true},
-		File{Name: name + BundleFile, Content: bundle, Private: true},
+		certs.PrivateFile(name+KeyFile, []byte(i.PrivateKey)),
+		certs.PrivateFile(name+BundleFile, bundle),
 	), nil
 }

@@ -12,6 +12,13 @@ import (
 	"github.com/fapid/fapid/server/users"
 )
 
+// Scopes that let a client see the list of accounts: that of most ecosystems, and
+// that of Australia's Consumer Data Right.
+const (
+	ScopeAccounts    = "accounts"
+	ScopeAccountsCDR = "bank:accounts.basic:read"
+)
+
 // Bank serves one realm's bank.
 type Bank struct {
 	Guard *endpoint.Guard
@@ -27,10 +34,10 @@ func (b *Bank) Install(site *endpoint.Site) {
 		method, path, scope string
 		serve               func(*endpoint.Request) (any, error)
 	}{
-		{http.MethodGet, "/accounts", "accounts", b.accounts},
-		{http.MethodGet, "/accounts/{AccountId}", "accounts", b.account},
-		{http.MethodGet, "/accounts/{AccountId}/balances", "accounts", b.balances},
-		{http.MethodGet, "/accounts/{AccountId}/transactions", "accounts", b.transactions},
+		{http.MethodGet, "/accounts", ScopeAccounts + " " + ScopeAccountsCDR, b.accounts},
+		{http.MethodGet, "/accounts/{AccountId}", ScopeAccounts + " bank:accounts.detail:read", b.account},
+		{http.MethodGet, "/accounts/{AccountId}/balances", ScopeAccounts + " " + ScopeAccountsCDR, b.balances},
+		{http.MethodGet, "/accounts/{AccountId}/transactions", ScopeAccounts + " bank:transactions:read", b.transactions},
 	} {
 		site.Open(endpoint.Route{
 			Path: base + route.path, Label: "bank" + route.path, Methods: []string{route.method},

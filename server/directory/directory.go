@@ -115,6 +115,9 @@ var StatementAlgs = []string{"PS256", "ES256"}
 // before anything is changed.
 func (d *Directory) Register(clients *registration.Registry) { d.clients = clients }
 
+// URL is where the directory is, without a trailing slash.
+func (d *Directory) URL() string { return d.config.URL }
+
 // Keyring holds the keys that sign statements.
 func (d *Directory) Keyring() *token.Keyring { return d.keyring }
 

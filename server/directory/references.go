@@ -75,6 +75,18 @@ func findRole(domain, name string) (role, bool) {
 	return role{}, false
 }
 
+// DomainOf finds the domain that has a role; no two have one of the same name.
+func DomainOf(role string) (domain string, known bool) {
+	for i := range references {
+		for _, r := range references[i].roles {
+			if r.name == role {
+				return references[i].name, true
+			}
+		}
+	}
+	return "", false
+}
+
 // findAuthority finds an authority by its id.
 func findAuthority(id string) (*Authority, bool) {
 	for i := range references {

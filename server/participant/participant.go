@@ -81,13 +81,29 @@ func Load(dir string) (*Participant, error) {
 		return nil, err
 	}
 	if p.SigningKey != nil {
-		jwk, err := certs.PublicJWK(p.SigningKey.Public(), certs.JWKOptions{})
-		if err != nil {
-			return nil, err
-		}
-		p.KeyID = jwk.KeyID
+		p.KeyID, err = loadKeyID(dir, p.SigningKey)
 	}
-	return p, nil
+	return p, err
+}
+
+// loadKeyID reads what the signing key is published as: the kid of signing.jwk, and
+// the key's thumbprint where there is none.
+func loadKeyID(dir string, key crypto.Signer) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, FileSigningJWK))
+	if errors.Is(err, fs.ErrNotExist) {
+		jwk, err := certs.PublicJWK(key.Public(), certs.JWKOptions{})
+		return jwk.KeyID, err
+	}
+	var named struct {
+		KeyID string `json:"kid"`
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &named)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", filepath.Join(dir, FileSigningJWK), err)
+	}
+	return named.KeyID, nil
 }
 
 // loadPair reads a certificate chain and its key; a client that has neither is
@@ -130,67 +146,78 @@ func (p *Participant) Save(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	metadata, err := json.MarshalIndent(file{p.Metadata, p.Secret}, "", "  ") //nolint:gosec // the secret belongs into this file, 0600
+	files, err := p.files()
 	if err != nil {
-		return fmt.Errorf("client.json: %w", err)
+		return err
 	}
-	if p.TransportKey != nil {
-		if err := p.saveTransport(dir); err != nil {
+	for _, file := range files {
+		if err := certs.WriteFile(dir, file); err != nil {
 			return err
 		}
 	}
-	if p.SigningKey != nil {
-		if err := p.saveSigning(dir); err != nil {
-			return err
-		}
-	}
-	if p.DPoPKey != nil {
-		text, err := certs.KeyPEM(p.DPoPKey)
-		if err != nil {
-			return err
-		}
-		if err := certs.WritePrivate(filepath.Join(dir, FileDPoPKey), text); err != nil {
-			return err
-		}
-	}
-	return certs.WritePrivate(filepath.Join(dir, FileMetadata), append(metadata, '\n'))
+	return nil
 }
 
-func (p *Participant) saveTransport(dir string) error {
+// files are those that Load reads, client.json last: a folder that has it is whole.
+func (p *Participant) files() (files []certs.File, err error) {
+	for _, part := range []func() ([]certs.File, error){p.transportFiles, p.signingFiles, p.dpopFiles, p.metadataFiles} {
+		more, err := part()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
+	}
+	return files, nil
+}
+
+func (p *Participant) transportFiles() ([]certs.File, error) {
+	if p.TransportKey == nil {
+		return nil, nil
+	}
 	bundle, err := certs.PKCS12(p.TransportKey, p.Transport, PKCS12Password)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := certs.WritePrivate(filepath.Join(dir, FileTransportPKCS12), bundle); err != nil {
-		return err
-	}
-	return savePair(dir, FileTransport, FileTransportKey, p.Transport, p.TransportKey)
+	return pairFiles(FileTransport, FileTransportKey, p.Transport, p.TransportKey, certs.PrivateFile(FileTransportPKCS12, bundle))
 }
 
-func (p *Participant) saveSigning(dir string) error {
-	jwk, err := certs.PrivateJWK(p.SigningKey, certs.JWKOptions{Chain: p.Signing})
+func (p *Participant) signingFiles() ([]certs.File, error) {
+	if p.SigningKey == nil {
+		return nil, nil
+	}
+	jwk, err := certs.PrivateJWK(p.SigningKey, certs.JWKOptions{KeyID: p.KeyID, Chain: p.Signing})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	text, err := json.MarshalIndent(jwk, "", "  ")
 	if err != nil {
-		return fmt.Errorf("signing.jwk: %w", err)
+		return nil, fmt.Errorf("signing.jwk: %w", err)
 	}
-	if err := certs.WritePrivate(filepath.Join(dir, FileSigningJWK), append(text, '\n')); err != nil {
-		return err
-	}
-	return savePair(dir, FileSigning, FileSigningKey, p.Signing, p.SigningKey)
+	return pairFiles(FileSigning, FileSigningKey, p.Signing, p.SigningKey, certs.PrivateFile(FileSigningJWK, append(text, '\n')))
 }
 
-func savePair(dir, certificate, key string, chain []*x509.Certificate, signer crypto.Signer) error {
+func (p *Participant) dpopFiles() ([]certs.File, error) {
+	if p.DPoPKey == nil {
+		return nil, nil
+	}
+	text, err := certs.KeyPEM(p.DPoPKey)
+	return []certs.File{certs.PrivateFile(FileDPoPKey, text)}, err
+}
+
+func (p *Participant) metadataFiles() ([]certs.File, error) {
+	metadata, err := json.MarshalIndent(file{p.Metadata, p.Secret}, "", "  ") //nolint:gosec // the secret belongs into this file, 0600
+	if err != nil {
+		return nil, fmt.Errorf("client.json: %w", err)
+	}
+	return []certs.File{certs.PrivateFile(FileMetadata, append(metadata, '\n'))}, nil
+}
+
+func pairFiles(certificate, key string, chain []*x509.Certificate, signer crypto.Signer, more ...certs.File) ([]certs.File, error) {
 	text, err := certs.KeyPEM(signer)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := certs.WritePrivate(filepath.Join(dir, key), text); err != nil {
-		return err
-	}
-	return certs.WritePublic(filepath.Join(dir, certificate), certs.CertificatePEM(chain...))
+	return append(more, certs.PrivateFile(key, text), certs.PublicFile(certificate, certs.CertificatePEM(chain...))), nil
 }
 
 // Publish puts the public signing key into the client's registered JWKS; with
