@@ -120,31 +120,6 @@ func TestDrillStatements(t *testing.T) {
 	m.Token() // it was not touched
 }
 
-// TestDrillInTheRealmOfTheDirectory: the software is a client there from the beginning,
-// by the id that its registration is to have.
-func TestDrillInTheRealmOfTheDirectory(t *testing.T) {
-	t.Parallel()
-	s := servertest.Start(t, servertest.WithDirectory, func(c *server.Config) {
-		c.Realms["default"].Registration = &server.Registration{Access: []string{"software_statement", "certificate"}, Ecosystem: "uae", Directory: []string{"uae"}}
-	})
-	d := statementsAt(t, s, drillKeys(t), "default", "uae")
-	results, err := drill.Run(t.Context(), d.Cases(), explained(s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, result := range results {
-		if result.Differs || result.Skipped != "" {
-			t.Errorf("%+v", result)
-		}
-	}
-	if err := d.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if left := s.Clients("default").List("", 10); len(left) != 0 {
-		t.Errorf("%d clients stay", len(left))
-	}
-}
-
 // TestDrillStatementsSeesDifferences: what is accepted and should not be, what is
 // refused for another reason, and what gets no answer are found out.
 func TestDrillStatementsSeesDifferences(t *testing.T) {

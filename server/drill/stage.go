@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ type step struct {
 var redirectURIs = []string{"https://drill.example.com/callback", "https://drill.example.com/other"}
 
 // domains are where roles come from that let software read accounts and no more.
-var domains = map[string]string{"AISP": "PSD2", "DADOS": "Open Finance Brasil", "BDSP": "UAE Open Finance"}
+var domains = map[string]string{"AISP": "PSD2", "DADOS": "Open Finance Brasil", "BDSP": "UAE Open Finance", "DATA_RECIPIENT": "CDR"}
 
 // newStage makes an organisation with software, as far as every case needs them.
 func (d *Statements) newStage(ctx context.Context) (*stage, error) {
@@ -65,7 +66,7 @@ func (d *Statements) newStage(ctx context.Context) (*stage, error) {
 		ClientName: "fapid drill", Version: "1.0", RedirectURIs: redirectURIs,
 		ClientURI: "https://drill.example.com", LogoURI: "https://drill.example.com/logo.svg", APIWebhookURIs: []string{"https://drill.example.com/webhook"},
 	}
-	for name := range d.Ecosystem.Scope.Roles {
+	for _, name := range append(slices.Collect(maps.Keys(d.Ecosystem.Scope.Roles)), d.Ecosystem.Statement.Role) {
 		if domain := domains[name]; domain != "" {
 			s.organisation.Claims = []directory.AuthorityClaim{{Domain: domain, Role: name, RegistrationID: "1"}}
 			s.software.Roles = []directory.SoftwareRole{{Domain: domain, Role: name}}
@@ -79,12 +80,6 @@ func (d *Statements) newStage(ctx context.Context) (*stage, error) {
 	d.organisations = append(d.organisations, s.organisation.ID)
 	if err := d.create(ctx, s.of()+"/softwarestatements", &s.software); err != nil {
 		return nil, err
-	}
-	if d.Ecosystem.OwnClientID {
-		// The software has a client already if this is the realm of the directory.
-		if err := d.forget(ctx, registered{id: s.software.ClientID}); err != nil {
-			return nil, err
-		}
 	}
 	answer, err := d.call(ctx, step{method: http.MethodGet, path: s.at() + "/authorityclaims"})
 	if err != nil {
