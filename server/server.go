@@ -227,7 +227,7 @@ func (s *Server) routeOperator() error {
 		CA: s.ca, Named: s.clientsNamed, Traces: s.traces, Metrics: s.metrics,
 		KeyHash: sha256.Sum256([]byte(s.operatorKey)), Open: s.options.OpenOperator,
 		Ready: s.ready, Hosts: []string{"localhost", "127.0.0.1", "::1"},
-		Managed: s.operations(), ManagedDescription: manage.Description(), Lists: &endpoint.Lists{Sealer: cursors},
+		Managed: s.operations(), ManagedDescription: manage.Description, Lists: &endpoint.Lists{Sealer: cursors},
 	}
 	for _, name := range s.order {
 		operator.Realms = append(operator.Realms, s.realms[name].operated())
