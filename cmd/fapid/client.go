@@ -89,6 +89,11 @@ func printClients(out io.Writer, page *admin.ClientList) error {
 	for _, id := range slices.Sorted(maps.Keys(page.Refused)) {
 		row(table, id, "not served: "+page.Refused[id])
 	}
+	for _, id := range slices.Sorted(maps.Keys(page.Warnings)) {
+		for _, warning := range page.Warnings[id] {
+			row(table, id, "warning: "+warning)
+		}
+	}
 	return table.Flush()
 }
 

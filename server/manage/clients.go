@@ -31,6 +31,18 @@ var registrations = &collection[registration.Metadata]{"clients", clientKind, fo
 			}
 			page["refused"] = reasons // stored clients that the rules in force do not allow
 		}
+		warnings := map[string][]string{}
+		for _, one := range shown {
+			id := one.(*registration.Metadata).ClientID
+			if client, ok := c.realm.Clients.Get(id); ok {
+				if all := c.realm.Clients.Warnings(client); len(all) > 0 {
+					warnings[id] = all
+				}
+			}
+		}
+		if len(warnings) > 0 {
+			page["warnings"] = warnings
+		}
 		return page
 	},
 	pages: plainPaging,
