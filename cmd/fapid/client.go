@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -90,9 +91,7 @@ func printClients(out io.Writer, page *admin.ClientList) error {
 		row(table, id, "not served: "+page.Refused[id])
 	}
 	for _, id := range slices.Sorted(maps.Keys(page.Warnings)) {
-		for _, warning := range page.Warnings[id] {
-			row(table, id, "warning: "+warning)
-		}
+		row(table, id, "beware: "+strings.Join(page.Warnings[id], "; "))
 	}
 	return table.Flush()
 }

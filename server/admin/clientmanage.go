@@ -19,8 +19,7 @@ type ClientList struct {
 	Clients []registration.Metadata `json:"clients"`
 	// Refused are stored clients that the rules in force do not allow, and why.
 	Refused map[string]string `json:"refused,omitempty"`
-	// Warnings say what about the name of a client that registered itself could
-	// deceive.
+	// Warnings are what about clients that registered themselves could deceive.
 	Warnings map[string][]string `json:"warnings,omitempty"`
 }
 

@@ -33,15 +33,15 @@ var registrations = &collection[registration.Metadata]{"clients", clientKind, fo
 		}
 		warnings := map[string][]string{}
 		for _, one := range shown {
-			id := one.(*registration.Metadata).ClientID
-			if client, ok := c.realm.Clients.Get(id); ok {
-				if all := c.realm.Clients.Warnings(client); len(all) > 0 {
-					warnings[id] = all
+			m, _ := one.(*registration.Metadata)
+			if client, known := c.realm.Clients.Get(m.ClientID); known {
+				if found := c.realm.Clients.Warnings(client); len(found) > 0 {
+					warnings[m.ClientID] = found
 				}
 			}
 		}
 		if len(warnings) > 0 {
-			page["warnings"] = warnings
+			page["warnings"] = warnings // what could deceive who is asked to trust them
 		}
 		return page
 	},
