@@ -551,3 +551,39 @@ func TestAttackJ13Quotas(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// J11: a name that could deceive whoever is asked to trust it is shown as text, and
+// the operator is told.
+func TestAttackJ11Names(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Registering())
+	s.TPP("bank", func(m *registration.Metadata) { m.ClientName = "Monzo Bank" })
+	r := s.Registrant(s.Issuer)
+	for name, warning := range map[string]string{
+		"My app":                             "",
+		"M\u043enz\u043e Bank":               "has letters of Latin and Cyrillic",
+		"Monz0 bank":                         "looks like that of bank",
+		"MONZO  BANK":                        "looks like that of bank",
+		"<script>alert(1)</script>":          "has characters of markup or code",
+		"{{.Secret}}":                        "has characters of markup or code",
+		"Moore \u202eknaB":                   "cannot be seen, or that turn around",
+		"zero\u200bwidth":                    "cannot be seen, or that turn around",
+		"\u039c\u03bf\u03bd\u03b6\u03bf app": "has letters of Latin and Greek",
+	} {
+		answer := r.Register(servertest.WithSecret("client_name", name))
+		if answer.Status == 400 && answer.Error() == "invalid_client_metadata" && strings.Contains(warning, "cannot be seen") {
+			continue // is not even taken
+		}
+		if answer.Status != 201 || strings.Contains(answer.Body, "<") || answer.JSON["client_name"] != name {
+			t.Errorf("%q: %s", name, answer)
+			continue
+		}
+		list := want(t, s.Do(http.DefaultClient, "GET", s.Admin+"/realms/default/clients?limit=200", nil, ""), 200)
+		warnings, _ := list.JSON["warnings"].(map[string]any)
+		said := fmt.Sprint(warnings[r.ClientID])
+		if warning == "" && warnings[r.ClientID] != nil || !strings.Contains(said, warning) || strings.Contains(list.Body, "<script>") || warnings["bank"] != nil {
+			t.Errorf("%q: the operator is told %s, want %q", name, said, warning)
+		}
+		want(t, r.Delete(), 204)
+	}
+}

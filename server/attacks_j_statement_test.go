@@ -29,8 +29,8 @@ func directoryElsewhere(t *testing.T, ecosystem string, single bool) func(*serve
 	}
 }
 
-// stated signs claims as that issuer does.
-func stated(t *testing.T, claims map[string]any) string {
+// vouchedFor signs claims as that issuer does.
+func vouchedFor(t *testing.T, claims map[string]any) string {
 	t.Helper()
 	return compact(t, "ES256", testkeys.P256(3), `{"alg":"ES256","kid":"k","typ":"JWT"}`, encode(t, claims))
 }
@@ -97,7 +97,7 @@ func TestAttackJ7Statements(t *testing.T) {
 		}
 		// What the body says against the statement is not registered, and no claim
 		// says what is the operator's.
-		statement := stated(t, claims("policy", "sandbox", "scope", "payments", "client_secret", "chosen"))
+		statement := vouchedFor(t, claims("policy", "sandbox", "scope", "payments", "client_secret", "chosen"))
 		answer := want(t, r.Register(servertest.Plain("software_statement", statement, "token_endpoint_auth_method", oauth.AuthPrivateKeyJWT,
 			"jwks", parsed(t, []byte(keys(t, "c", &testkeys.P256(4).PublicKey))), "software_id", "app-2", "client_name", "Bank of England", "redirect_uris", []string{"https://evil.example/cb"})), 201)
 		client, _ := s.Clients("default").Get(r.ClientID)
@@ -110,8 +110,8 @@ func TestAttackJ7Statements(t *testing.T) {
 			return servertest.Plain("software_statement", statement, "token_endpoint_auth_method", oauth.AuthPrivateKeyJWT, "jwks", parsed(t, []byte(keys(t, "c", &testkeys.P256(4).PublicKey))))
 		}
 		wantFailed(t, s, r.Register(registration(statement)), 400, oauth.CodeInvalidStatement, "software statement jti")
-		wantFailed(t, s, r.Register(registration(stated(t, claims("jti", client.ID)))), 201, "", "")
-		once := stated(t, claims())
+		wantFailed(t, s, r.Register(registration(vouchedFor(t, claims("jti", client.ID)))), 201, "", "")
+		once := vouchedFor(t, claims())
 		var created, refused atomic.Int64
 		var racing sync.WaitGroup
 		for i := range 16 {
@@ -145,7 +145,7 @@ func TestAttackJ2StatementGoesNowherePrivate(t *testing.T) {
 	tpp := s.TPP("org-1")
 	now := s.Clock.Now().Unix()
 	for _, target := range privateTargets(port) {
-		statement := stated(t, map[string]any{
+		statement := vouchedFor(t, map[string]any{
 			"iss": "https://directory.example", "iat": now, "jti": rand.Text(), "software_id": "app-1", "org_id": "org-1", "org_status": "Active",
 			"software_roles": []string{"AISP"}, "software_redirect_uris": []string{"https://tpp.example/cb"}, "software_jwks_endpoint": target,
 		})

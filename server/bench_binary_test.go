@@ -46,11 +46,14 @@ func report(b *testing.B, what, unit string, measured, wanted float64) {
 	addRow(b, what, " %13.5g %-3s %15.5g %5s", measured, unit, wanted, judge(good))
 }
 
-// build makes the binary with the flags of a release.
+// build makes the binary with the flags of a release: without the C library, of which
+// it would use the resolver alone, and without symbols.
 func build(b *testing.B) string {
 	b.Helper()
 	program := filepath.Join(b.TempDir(), "fapid")
-	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "github.com/fapid/fapid/cmd/fapid").CombinedOutput(); err != nil {
+	command := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "github.com/fapid/fapid/cmd/fapid")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := command.CombinedOutput(); err != nil {
 		b.Fatalf("go build: %v\n%s", err, out)
 	}
 	return program

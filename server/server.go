@@ -217,20 +217,25 @@ func (p *Proxy) forwarding() (*mtls.Forwarding, error) {
 	return forwarding, forwarding.Validate()
 }
 
+// describeOperations describes what [Server.operations] and the desk serve.
+func describeOperations() endpoint.Description {
+	description := manage.Description()
+	description.Add(enrol.Description())
+	return description
+}
+
 // routeOperator builds the operator's site.
 func (s *Server) routeOperator() error {
 	cursors, err := store.NewSealer(s.master[:], "cursor")
 	if err != nil {
 		return err
 	}
-	description := manage.Description()
-	description.Add(enrol.Description())
 	operator := &admin.Operator{
 		Version: s.options.Version, Started: time.Now(), Now: s.options.Now,
 		CA: s.ca, Named: s.clientsNamed, Traces: s.traces, Metrics: s.metrics,
 		KeyHash: sha256.Sum256([]byte(s.operatorKey)), Open: s.options.OpenOperator,
 		Ready: s.ready, Hosts: []string{"localhost", "127.0.0.1", "::1"},
-		Managed: append(s.operations(), s.desk().Routes()...), ManagedDescription: description, Lists: &endpoint.Lists{Sealer: cursors},
+		Managed: append(s.operations(), s.desk().Routes()...), ManagedDescription: describeOperations, Lists: &endpoint.Lists{Sealer: cursors},
 	}
 	if directory := s.config.Listeners.Directory; directory != nil {
 		operator.Directory = directory.URL

@@ -25,7 +25,7 @@ type Operator struct {
 	// Managed are the routes by which the realms are managed, ManagedDescription
 	// is their part of the OpenAPI description.
 	Managed            []Route
-	ManagedDescription endpoint.Description
+	ManagedDescription func() endpoint.Description
 	// CA issues certificates; nil when the server keeps none.
 	CA *certs.Authority
 	// Named finds the clients that a certificate with these names would be: they

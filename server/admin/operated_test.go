@@ -101,7 +101,7 @@ func newOperated(t *testing.T) *operated {
 			Name: "default", Issuer: "https://as.example", Sandbox: true,
 			Discovery: func() []byte { return []byte(discovery) },
 		}},
-		Lists: lists, ManagedDescription: manage.Description(),
+		Lists: lists, ManagedDescription: manage.Description,
 		CA: ca, Named: func(mtls.Name, *certs.Subject) []string { return o.named }, Traces: endpoint.NewTraces(50, 50), Metrics: NewMetrics(prometheus.NewRegistry(), "v1.2.3"),
 		KeyHash: sha256.Sum256([]byte(operatorKey)), Hosts: []string{"localhost"}, Open: true,
 		Ready: func(context.Context) error { return o.ready },

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/goccy/go-yaml"
 )
@@ -44,30 +45,34 @@ func join(into, part map[string]any) {
 	}
 }
 
-// Handlers serve the description as JSON and as YAML.
-func (d Description) Handlers() (asJSON, asYAML Handler, err error) {
-	document, err := json.MarshalIndent(d, "", "  ")
-	if err != nil {
-		return nil, nil, fmt.Errorf("OpenAPI description: %w", err)
+// Described serves a description as JSON and as YAML. It is made when somebody asks
+// for the first time: few do, and it is as large as all else that an idle server has
+// in memory.
+func Described(describe func() Description) (asJSON, asYAML Handler) {
+	type written struct{ asJSON, asYAML []byte }
+	write := sync.OnceValues(func() (w written, err error) {
+		if w.asJSON, err = json.MarshalIndent(describe(), "", "  "); err != nil {
+			return w, fmt.Errorf("OpenAPI description: %w", err)
+		}
+		w.asYAML, err = YAML(w.asJSON)
+		w.asJSON = append(w.asJSON, '\n')
+		return w, err
+	})
+	asJSON = func(context.Context, *Request) (*Answer, error) {
+		w, err := write()
+		return &Answer{Body: w.asJSON, Type: jsonType}, err
 	}
-	text, err := YAML(document)
-	if err != nil {
-		return nil, nil, err
+	asYAML = func(context.Context, *Request) (*Answer, error) {
+		w, err := write()
+		return &Answer{Body: w.asYAML, Type: yamlTypes[0]}, err
 	}
-	serve := func(body []byte, media string) Handler {
-		return func(context.Context, *Request) (*Answer, error) { return &Answer{Body: body, Type: media}, nil }
-	}
-	return serve(append(document, '\n'), jsonType), serve(text, yamlTypes[0]), nil
+	return asJSON, asYAML
 }
 
 // Describe serves a description below a path, for everybody.
-func (s *Site) Describe(base, label string, d Description) error {
-	asJSON, asYAML, err := d.Handlers()
-	if err != nil {
-		return err
-	}
+func (s *Site) Describe(base, label string, describe func() Description) {
+	asJSON, asYAML := Described(describe)
 	get := []string{http.MethodGet}
 	s.Open(Route{Path: base + "/openapi.json", Label: label, Methods: get, Open: true, Serve: asJSON})
 	s.Open(Route{Path: base + "/openapi.yaml", Label: label, Methods: get, Open: true, Serve: asYAML})
-	return nil
 }

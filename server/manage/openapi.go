@@ -28,19 +28,19 @@ func (a *API) describe(site *endpoint.Site) {
 			parts = [][]byte{openAPI, openAPIAidbox}
 		}
 	}
-	document := description(parts, bases, func(operation map[string]any) bool {
-		delete(operation, holderMark)
-		return true
+	site.Describe(site.Path(endpointName), "management/openapi", func() endpoint.Description {
+		document := description(parts, bases, func(operation map[string]any) bool {
+			delete(operation, holderMark)
+			return true
+		})
+		document["servers"] = []any{
+			map[string]any{"url": site.StandardURL, "description": "for tokens bound by DPoP, or unbound ones where the realm takes them"},
+			map[string]any{"url": site.MTLSURL, "description": "for tokens bound to a client certificate"},
+		}
+		flow := document["components"].(map[string]any)["securitySchemes"].(map[string]any)["token"].(map[string]any)["flows"].(map[string]any)["clientCredentials"].(map[string]any)
+		flow["tokenUrl"] = site.StandardURL + site.Path("token_endpoint")
+		return document
 	})
-	document["servers"] = []any{
-		map[string]any{"url": site.StandardURL, "description": "for tokens bound by DPoP, or unbound ones where the realm takes them"},
-		map[string]any{"url": site.MTLSURL, "description": "for tokens bound to a client certificate"},
-	}
-	flow := document["components"].(map[string]any)["securitySchemes"].(map[string]any)["token"].(map[string]any)["flows"].(map[string]any)["clientCredentials"].(map[string]any)
-	flow["tokenUrl"] = site.StandardURL + site.Path("token_endpoint")
-	if err := site.Describe(site.Path(endpointName), "management/openapi", document); err != nil {
-		panic(fmt.Sprintf("manage: %v", err))
-	}
 }
 
 // holderMark marks operations for whoever has a token, which the operator's
