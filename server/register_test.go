@@ -90,27 +90,6 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// A client without grants, or without response types, is not told that it has those
-// that are presumed of who names none; what it was answered changes nothing.
-func TestRegisterWithoutGrants(t *testing.T) {
-	t.Parallel()
-	s := servertest.Start(t, servertest.Registering())
-	r := s.Registrant(s.Issuer)
-	for name, metadata := range map[string]any{"no grants": servertest.WithSecret("grant_types", []string{}, "scope", nil), "no response types": servertest.WithSecret()} {
-		created := want(t, r.Register(metadata), 201)
-		if _, listed := created.JSON["grant_types"].([]any); !listed || !reflect.DeepEqual(created.JSON["response_types"], []any{}) {
-			t.Errorf("%s: answered %s", name, created)
-		}
-		changed := want(t, r.Update(created.Body), 200)
-		if !reflect.DeepEqual(changed.JSON["grant_types"], created.JSON["grant_types"]) || !reflect.DeepEqual(changed.JSON["response_types"], created.JSON["response_types"]) {
-			t.Errorf("%s: was %s, and sent back %s", name, created, changed)
-		}
-	}
-	if answer := r.Register(servertest.WithSecret("scope", "two  spaces")); strings.Contains(answer.Body, "scope scope") || answer.Error() != "invalid_client_metadata" {
-		t.Errorf("%s", answer)
-	}
-}
-
 // Whatever software can say of itself comes back as it is in force, and can be sent
 // back; what cannot be honoured is refused, left out or replaced.
 func TestRegisterEveryMember(t *testing.T) {
@@ -313,5 +292,26 @@ func TestRegisterKeepsNoSecret(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A client without grants, or without response types, is not told that it has those
+// that are presumed of who names none; what it was answered changes nothing.
+func TestRegisterWithoutGrants(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Registering())
+	r := s.Registrant(s.Issuer)
+	for name, metadata := range map[string]any{"no grants": servertest.WithSecret("grant_types", []string{}, "scope", nil), "no response types": servertest.WithSecret()} {
+		created := want(t, r.Register(metadata), 201)
+		if _, listed := created.JSON["grant_types"].([]any); !listed || !reflect.DeepEqual(created.JSON["response_types"], []any{}) {
+			t.Errorf("%s: answered %s", name, created)
+		}
+		changed := want(t, r.Update(created.Body), 200)
+		if !reflect.DeepEqual(changed.JSON["grant_types"], created.JSON["grant_types"]) || !reflect.DeepEqual(changed.JSON["response_types"], created.JSON["response_types"]) {
+			t.Errorf("%s: was %s, and sent back %s", name, created, changed)
+		}
+	}
+	if answer := r.Register(servertest.WithSecret("scope", "two  spaces")); strings.Contains(answer.Body, "scope scope") || answer.Error() != "invalid_client_metadata" {
+		t.Errorf("%s", answer)
 	}
 }
