@@ -28,6 +28,12 @@ func (e *Ecosystem) Answered(m *Metadata, statement string) (map[string]stdjson.
 			delete(all, name)
 		}
 	}
+	// Left out, they would mean the grant by code (RFC 7591 section 2).
+	for _, name := range []string{"grant_types", "response_types"} {
+		if all[name] == nil {
+			all[name] = stdjson.RawMessage("[]")
+		}
+	}
 	if statement == "" {
 		return all, nil
 	}

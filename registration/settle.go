@@ -193,7 +193,7 @@ func (j *judgement) settleScope(context.Context) error {
 	}
 	asked, err := oauth.ParseScope(j.metadata.Scope)
 	if err != nil {
-		return j.refuseMember("scope", "scopes with one space between", quote(j.metadata.Scope), "send the scopes in one string", "%s", oauth.AsError(err).Description)
+		return j.refuseMember("scope", "scopes with one space between", quote(j.metadata.Scope), "send the scopes in one string", "%s", strings.TrimPrefix(oauth.AsError(err).Description, "scope "))
 	}
 	switch {
 	case len(asked) == 0 && limited:

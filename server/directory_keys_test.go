@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/servertest"
@@ -262,3 +263,35 @@ func kidsOf(t *testing.T, s *servertest.Server, path string) (kids []string) {
 }
 
 func sorted(texts ...string) []string { slices.Sort(texts); return texts }
+
+// Keys that have ended do not pile up, and a set of them is one that readers take:
+// the last ones are there.
+func TestDirectoryEndedKeys(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.WithDirectory)
+	m := s.Member("Alpha", aisp)
+	const most, inSet = 100, 20
+	for i := range most + 5 {
+		k, err := s.Directory().AddKey(t.Context(), m.Organisation, m.Software, "sigkey", fmt.Appendf(nil, bareKey, fmt.Sprintf("key-%03d", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Directory().EndKey(t.Context(), k, certs.ReasonSuperseded); err != nil {
+			t.Fatal(err)
+		}
+		s.Clock.Move(time.Second)
+	}
+	want(t, m.Call("POST", m.Statement("/certificates/sigkey"), fmt.Sprintf(bareKey, "last")), 201)
+	if kids := within[[]map[string]any](t, m.Call("GET", m.Statement("/certificates/sigkey"), "")); len(kids) != most+1 || kids[0]["kid"] != "key-005" {
+		t.Errorf("%d keys are kept, the first of them %v", len(kids), kids[0]["kid"])
+	}
+	if kids := kidsOf(t, s, "/"+m.Organisation+"/"+m.Software+"/inactive/application.jwks"); len(kids) != inSet || !slices.Contains(kids, "key-104") || slices.Contains(kids, "key-084") {
+		t.Errorf("the set of ended keys has %v", kids)
+	}
+	// The kid of one that is forgotten is not given to another key.
+	want(t, m.Call("POST", m.Statement("/certificates/sigkey"), fmt.Sprintf(bareKey, "key-000")), 409)
+	s.Restart()
+	if kids := kidsOf(t, s, "/"+m.Organisation+"/"+m.Software+"/inactive/application.jwks"); len(kids) != inSet {
+		t.Errorf("after a restart, %v", kids)
+	}
+}

@@ -187,3 +187,33 @@ func TestManagementIsNotExchangedFor(t *testing.T) {
 	}
 	wantAnswer(t, m.Call(less, http.MethodPost, s.MTLS+"/manage/keys/rotate", nil, ""), http.StatusForbidden, "insufficient_scope")
 }
+
+// What was issued to a client ends with it, whoever deletes it: another client of its
+// name, be it there within the same second, has nothing of it.
+func TestSessionsEndWithTheClient(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, managed)
+	m := newAdministrator(t, s)
+	for name, remove := range map[string]func(path string) servertest.Answer{
+		"manager": func(path string) servertest.Answer { return m.do(http.MethodDelete, path, "") },
+		"operator": func(path string) servertest.Answer {
+			return operate(t, s, http.MethodDelete, "/realms/default"+path, "")
+		},
+	} {
+		tpp := s.TPP("of-"+name, opaque)
+		token := tpp.Token()
+		client, _ := s.Clients("default").Get("of-" + name)
+		if answer := remove("/clients/of-" + name); answer.Status != 204 {
+			t.Fatal(answer)
+		}
+		if left := m.do(http.MethodGet, "/sessions?state=live&client=of-"+name, ""); left.Status != 200 || !strings.Contains(strings.ReplaceAll(left.Body, " ", ""), `"sessions":[]`) {
+			t.Errorf("%s: sessions of a deleted client are live: %s", name, left)
+		}
+		if _, _, err := s.Clients("default").Put(t.Context(), client.Metadata); err != nil {
+			t.Fatal(err)
+		}
+		if answer := callBank(t, s, tpp.HTTP, s.MTLS, token); answer.Status != 401 {
+			t.Errorf("%s: a token of the deleted client is good again: %s", name, answer)
+		}
+	}
+}

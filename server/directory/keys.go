@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	stdjson "encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -21,9 +22,9 @@ import (
 	"github.com/fapid/fapid/testkeys"
 )
 
-// Key is a certificate or a key of software, or of an organisation itself. It is
-// never removed while its owner is there: what counts no more is in the inactive
-// set, because what was signed with it has to be verified still.
+// Key is a certificate or a key of software, or of an organisation itself. What
+// counts no more is in the inactive set, because what was signed with it has to be
+// verified still; the last [maxEnded] of an owner are kept.
 type Key struct {
 	// ID is the kid: x5t#S256 for a certificate, so that another certificate for
 	// the same key is another kid; the participant's own for a bare key.
@@ -43,6 +44,7 @@ type Key struct {
 	Subject    string    `json:"subject,omitempty"` // RFC 4514
 	NotBefore  time.Time `json:"not_before,omitzero"`
 	NotAfter   time.Time `json:"not_after,omitzero"`
+	Ended      time.Time `json:"ended,omitzero"` // when it was revoked or taken out of use
 }
 
 // public are the members of a public key in a JWK (RFC 7518 section 6).
@@ -262,6 +264,37 @@ func (d *Directory) room(organisation, software string) error {
 // certificates stays below the 64 KiB that readers of key sets take.
 const maxKeys = 20
 
+// maxEnded is how many keys that count no more are kept of an owner, so that nobody
+// fills the disk by having certificates issued and revoked.
+const maxEnded = 100
+
+// ended are the keys of an owner that count no more, those that ended last first.
+func (d *Directory) ended(organisation, software string, keep func(*Key) bool) []*Key {
+	now := d.config.Now()
+	keys := d.keysOf(organisation, software, func(k *Key) bool { return d.status(k, now) != statusActive && keep(k) })
+	end := func(k *Key) time.Time {
+		if k.Ended.IsZero() {
+			return k.NotAfter
+		}
+		return k.Ended
+	}
+	slices.SortStableFunc(keys, func(a, b *Key) int { return end(b).Compare(end(a)) })
+	return keys
+}
+
+// forget removes those that ended first where there are too many.
+func (d *Directory) forget(organisation, software string) (edits []edit) {
+	ended := d.ended(organisation, software, func(*Key) bool { return true })
+	for _, old := range ended[min(maxEnded, len(ended)):] {
+		remove := d.keys.remove(old.record())
+		edits = append(edits, edit{write: remove.write, show: func() {
+			remove.show()
+			delete(d.byThumbprint, old.Thumbprint)
+		}})
+	}
+	return edits
+}
+
 func (d *Directory) addKey(ctx context.Context, k *Key) (*Key, error) {
 	d.writing.Lock()
 	defer d.writing.Unlock()
@@ -275,7 +308,8 @@ func (d *Directory) addKey(ctx context.Context, k *Key) (*Key, error) {
 		write: func(store.Tx) error { return nil },
 		show:  func() { d.byThumbprint[k.Thumbprint] = k.record() },
 	}
-	return k, d.commit(ctx, d.claim("kid/"+k.record()), d.keys.put(k.record(), k), known)
+	edits := append(d.forget(k.OrganisationID, k.SoftwareID), d.claim("kid/"+k.record()), d.keys.put(k.record(), k), known)
+	return k, d.commit(ctx, edits...)
 }
 
 // keyAt finds a key of an owner by its kid.
@@ -307,7 +341,7 @@ func (d *Directory) EndKey(ctx context.Context, k *Key, reason certs.Reason) (*K
 		return current, nil
 	}
 	ended := *current
-	ended.Status = statusInactive
+	ended.Status, ended.Ended = statusInactive, d.now()
 	if current.Serial != "" {
 		if err := d.config.CA.Revoke(ctx, current.Serial, reason); err != nil {
 			return nil, err

@@ -110,17 +110,24 @@ func (d *Directory) ownerURL(k *Key) string {
 
 func (d *Directory) keyURL(k *Key) string { return d.ownerURL(k) + "/" + k.ID + ".pem" }
 
-// keySet has the keys of an owner: those that count, or those that do no more.
+// keySet has the keys of an owner: those that count, or as many of those that do no
+// more as a reader takes, the last ones.
 // Transport keys are never among the others, nor the others among them.
 func (d *Directory) keySet(organisation, software string, transport, inactive bool) ([]byte, error) {
 	if _, _, err := d.owner(organisation, software); err != nil {
 		return nil, err
 	}
 	now := d.config.Now()
+	ofSet := func(k *Key) bool { return (k.Use == useTLS) == transport }
+	var found []*Key
+	if inactive {
+		found = d.ended(organisation, software, ofSet)
+		found = found[:min(maxKeys, len(found))]
+	} else {
+		found = d.keysOf(organisation, software, func(k *Key) bool { return ofSet(k) && d.status(k, now) == statusActive })
+	}
 	keys := []jwk{}
-	for _, k := range d.keysOf(organisation, software, func(k *Key) bool {
-		return (k.Use == useTLS) == transport && (d.status(k, now) == statusActive) != inactive
-	}) {
+	for _, k := range found {
 		keys = append(keys, d.published(k))
 	}
 	return json.Marshal(map[string]any{"keys": keys})

@@ -78,7 +78,10 @@ var clientKind = kind[registration.Metadata]{
 		return &client.Metadata, client.Version(), created, nil
 	},
 	remove: func(ctx context.Context, realm *Realm, id string, judge registration.Judge) error {
-		return realm.Clients.DeleteIf(ctx, id, judge)
+		if err := realm.Clients.DeleteIf(ctx, id, judge); err != nil {
+			return err
+		}
+		return realm.Sessions.EndClient(ctx, id)
 	},
 	// A registration gives its own scope and, to whoever has its credentials, what
 	// access policies give the client and what APIs let it exchange.

@@ -2,8 +2,9 @@ package token
 
 import (
 	"context"
-	"fmt"
 	"time"
+
+	"github.com/fapid/fapid/oauth"
 )
 
 // EndedByDeletion is who ended the sessions of a client that was deleted.
@@ -16,11 +17,11 @@ func (s *Sessions) EndClient(ctx context.Context, client string) error {
 	for after := ""; ; {
 		sessions, next, err := s.List(ctx, Filter{Client: client, State: Live}, after, page)
 		if err != nil {
-			return err
+			return oauth.TemporarilyUnavailable().Because("sessions of %s: %w", oauth.Clip(client), err)
 		}
 		for i := range sessions {
 			if err := s.end(ctx, client, sessions[i].ID, EndedByDeletion, time.Unix(sessions[i].Expires, 0)); err != nil {
-				return fmt.Errorf("end session %s: %w", sessions[i].ID, err)
+				return oauth.TemporarilyUnavailable().Because("end session %s: %w", sessions[i].ID, err)
 			}
 		}
 		if after = next; after == "" {
