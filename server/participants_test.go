@@ -239,7 +239,7 @@ func TestParticipantRefused(t *testing.T) {
 		{``, 400, ""},
 		{"name: x\nalg: none\n", 400, ""},
 		// From here on, the door refuses.
-		{`{"name":"x","scope":"admin"}`, 400, "realm default does not register the participant: scope 'admin' is not for this software, which may have openid, accounts, payments (trace "},
+		{`{"name":"x","scope":"admin"}`, 400, "realm default does not register the participant: scope 'admin' is not for this software, which may have openid, accounts, payments, cdr:registration (trace "},
 		{`{"name":"x","ecosystem":"brazil","scope":"openid payments"}`, 400, "realm default does not register the participant: scope 'payments' is not for this software"},
 		{`{"name":"x","ecosystem":"brazil","roles":["AISP"]}`, 400, "the software has no active role in Open Finance Brasil"},
 		{`{"name":"x","ecosystem":"brazil","roles":[]}`, 400, "the software has no active role in Open Finance Brasil"},
@@ -314,10 +314,6 @@ func TestParticipantNowhere(t *testing.T) {
 	}{
 		"no directory":    {servertest.Registering(), `{"name":"x"}`, 404, "this server has no directory of participants: its configuration lacks listeners.directory"},
 		"no registration": {servertest.WithDirectory, `{"name":"x"}`, 400, "software of raidiam cannot register itself in any realm here: registration.directory of one has to list it"},
-		"listed, and without its rules": {func(config *server.Config) {
-			servertest.WithDirectory(config)
-			config.Realms["default"].Registration = &server.Registration{Directory: []string{"uae"}}
-		}, `{"name":"x","ecosystem":"uae"}`, 400, "registration.directory of one has to list it, and registration.ecosystem to name it"},
 		"no way in": {func(config *server.Config) {
 			servertest.WithDirectory(config)
 			config.Realms["default"].Registration = &server.Registration{Access: []string{"initial_access_token"}}
@@ -373,7 +369,7 @@ func TestParticipantRoles(t *testing.T) {
 	}
 	// The realm that was named, although it lacks the scopes.
 	poor := order(t, s, `{"name":"poor","ecosystem":"cdr","realm":"default"}`)
-	if poor.Record.Realm != "default" || poor.Scope != "openid" || poor.variables()["BANK"] != "" || poor.variables()["REGISTRATION_CLIENT_URI"] != "" {
+	if poor.Record.Realm != "default" || poor.Scope != "openid cdr:registration" || poor.variables()["BANK"] != "" {
 		t.Errorf("realm %s, scope %s, %v", poor.Record.Realm, poor.Scope, poor.variables())
 	}
 	curve := order(t, s, `{"name":"curve","ecosystem":"cdr","alg":"ES256"}`)

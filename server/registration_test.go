@@ -88,7 +88,7 @@ realms:
 		t.Error(err)
 	}
 	r := config.Realms["default"].Registration
-	if r.Ecosystem != "rfc7591" || r.Issuers["ob"].Issuer != "OpenBanking Ltd" || !slices.Equal(r.Scopes, []string{"openid", "accounts", "payments"}) {
+	if r.Ecosystem != "rfc7591" || r.Issuers["ob"].Issuer != "OpenBanking Ltd" || !slices.Equal(r.Scopes, []string{"openid", "accounts", "payments", "cdr:registration"}) {
 		t.Errorf("%+v", r)
 	}
 }
