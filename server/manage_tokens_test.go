@@ -195,8 +195,10 @@ func TestSessionsEndWithTheClient(t *testing.T) {
 	s := servertest.Start(t, managed)
 	m := newAdministrator(t, s)
 	for name, remove := range map[string]func(path string) servertest.Answer{
-		"manager":  func(path string) servertest.Answer { return m.do(http.MethodDelete, path, "") },
-		"operator": func(path string) servertest.Answer { return operate(t, s, http.MethodDelete, "/realms/default"+path, "") },
+		"manager": func(path string) servertest.Answer { return m.do(http.MethodDelete, path, "") },
+		"operator": func(path string) servertest.Answer {
+			return operate(t, s, http.MethodDelete, "/realms/default"+path, "")
+		},
 	} {
 		tpp := s.TPP("of-"+name, opaque)
 		token := tpp.Token()
