@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -359,33 +358,5 @@ func TestRegisterWithoutGrants(t *testing.T) {
 	}
 	if answer := r.Register(servertest.WithSecret("scope", "two  spaces")); strings.Contains(answer.Body, "scope scope") || answer.Error() != "invalid_client_metadata" {
 		t.Errorf("%s", answer)
-	}
-}
-
-// The operator is told which names could deceive, of clients that registered
-// themselves; those that he has registered are his own business.
-func TestDeceptiveNames(t *testing.T) {
-	t.Parallel()
-	s := servertest.Start(t, servertest.Registering())
-	s.TPP("bank", func(m *registration.Metadata) { m.ClientName = "Example Bank" })
-	r := s.Registrant(s.Issuer)
-	wanted := map[string]string{
-		"Examp1e Bank": ", bank", "Ехample Bаnk": "Latin and Cyrillic", "Example\u200b app": "cannot be seen", "knab\u202e": "cannot be seen",
-		"<b>App</b>": "markup", "Another app": "",
-	}
-	ids := map[string]string{}
-	for name := range wanted {
-		want(t, r.Register(servertest.Plain("client_name", name)), 201)
-		ids[name] = r.ClientID
-	}
-	listed := want(t, s.Operate("GET", "/realms/default/clients", ""), 200)
-	warnings, _ := listed.JSON["warnings"].(map[string]any)
-	for name, text := range wanted {
-		if said := fmt.Sprint(warnings[ids[name]]); text != "" && !strings.Contains(said, text) || text == "" && warnings[ids[name]] != nil {
-			t.Errorf("%q: %s, want %q", name, said, text)
-		}
-	}
-	if warnings["bank"] != nil {
-		t.Errorf("of a client of the operator's: %v", warnings["bank"])
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -19,8 +18,6 @@ type ClientList struct {
 	Clients []registration.Metadata `json:"clients"`
 	// Refused are stored clients that the rules in force do not allow, and why.
 	Refused map[string]string `json:"refused,omitempty"`
-	// Warnings are what about clients that registered themselves could deceive.
-	Warnings map[string][]string `json:"warnings,omitempty"`
 }
 
 // Clients lists all clients of a realm.
@@ -29,7 +26,7 @@ func (c *Client) Clients(ctx context.Context, realm string) (*ClientList, error)
 	if err != nil {
 		return nil, err
 	}
-	all := &ClientList{Clients: []registration.Metadata{}, Warnings: map[string][]string{}}
+	all := &ClientList{Clients: []registration.Metadata{}}
 	return all, c.pages(ctx, base+"/clients", url.Values{}, func(content []byte) (string, error) {
 		var page struct {
 			ClientList
@@ -37,7 +34,6 @@ func (c *Client) Clients(ctx context.Context, realm string) (*ClientList, error)
 		}
 		err := decodeAnswer(content, &page)
 		all.Clients, all.Refused = append(all.Clients, page.Clients...), page.Refused
-		maps.Copy(all.Warnings, page.Warnings)
 		return page.Next, err
 	})
 }
