@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -97,6 +98,9 @@ func printClients(out io.Writer, page *admin.ClientList) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(page.Refused)) {
 		row(table, id, "not served: "+page.Refused[id])
+	}
+	for _, id := range slices.Sorted(maps.Keys(page.Warnings)) {
+		row(table, id, "beware: "+strings.Join(page.Warnings[id], "; "))
 	}
 	return table.Flush()
 }

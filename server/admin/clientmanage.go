@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -18,6 +19,8 @@ type ClientList struct {
 	Clients []registration.Metadata `json:"clients"`
 	// Refused are stored clients that the rules in force do not allow, and why.
 	Refused map[string]string `json:"refused,omitempty"`
+	// Warnings are what about clients that registered themselves could deceive.
+	Warnings map[string][]string `json:"warnings,omitempty"`
 }
 
 // Clients lists all clients of a realm.
@@ -26,7 +29,7 @@ func (c *Client) Clients(ctx context.Context, realm string) (*ClientList, error)
 	if err != nil {
 		return nil, err
 	}
-	all := &ClientList{Clients: []registration.Metadata{}}
+	all := &ClientList{Clients: []registration.Metadata{}, Warnings: map[string][]string{}}
 	return all, c.pages(ctx, base+"/clients", url.Values{}, func(content []byte) (string, error) {
 		var page struct {
 			ClientList
@@ -34,6 +37,7 @@ func (c *Client) Clients(ctx context.Context, realm string) (*ClientList, error)
 		}
 		err := decodeAnswer(content, &page)
 		all.Clients, all.Refused = append(all.Clients, page.Clients...), page.Refused
+		maps.Copy(all.Warnings, page.Warnings)
 		return page.Next, err
 	})
 }

@@ -31,6 +31,18 @@ var registrations = &collection[registration.Metadata]{"clients", clientKind, fo
 			}
 			page["refused"] = reasons // stored clients that the rules in force do not allow
 		}
+		warnings := map[string][]string{}
+		for _, one := range shown {
+			m, _ := one.(*registration.Metadata)
+			if client, known := c.realm.Clients.Get(m.ClientID); known {
+				if found := c.realm.Clients.Warnings(client); len(found) > 0 {
+					warnings[m.ClientID] = found
+				}
+			}
+		}
+		if len(warnings) > 0 {
+			page["warnings"] = warnings // what could deceive who is asked to trust them
+		}
 		return page
 	},
 	pages: plainPaging,
