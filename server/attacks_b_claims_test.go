@@ -199,7 +199,7 @@ func TestAttackB12Race(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	tpp := s.TPP("jwt", servertest.JWT)
-	for range 5 {
+	for range rounds(t, 5) {
 		var mu sync.Mutex
 		var won, lost int
 		var racing sync.WaitGroup

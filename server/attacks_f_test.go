@@ -3,6 +3,8 @@ package server_test
 import (
 	"net/http"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,20 @@ import (
 
 // racers is how many send the same thing at once.
 const racers = 16
+
+// rounds is how often a test has them race; RACES says otherwise.
+func rounds(t *testing.T, usual int) int {
+	t.Helper()
+	text := os.Getenv("RACES")
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
 
 // race calls with all racers at once and gives their answers.
 func race(call func() servertest.Answer) []servertest.Answer {
@@ -38,7 +54,7 @@ func TestAttackF3(t *testing.T) {
 	s := servertest.Start(t)
 	for name, format := range map[string]func(*registration.Metadata){"by-jwt": func(*registration.Metadata) {}, "by-opaque": opaque} {
 		tpp := s.TPP(name, refreshing, format)
-		for range 5 {
+		for range rounds(t, 5) {
 			token := begin(t, tpp).refresh
 			var winners []pair
 			frozen := s.Clock.Freeze()
@@ -69,7 +85,7 @@ func TestAttackF5(t *testing.T) {
 	for name, policy := range map[string]string{"rotating": "sandbox", "keeping": "keep"} {
 		tpps = append(tpps, s.TPP(name+"-jwt", refreshing, servertest.Under(policy)), s.TPP(name+"-opaque", refreshing, opaque, servertest.Under(policy)))
 	}
-	for i := range 100 { // and a thousand in TestEndRacesRefresh
+	for i := range rounds(t, 100) { // and a thousand in TestEndRacesRefresh
 		tpp := tpps[i%len(tpps)]
 		first := begin(t, tpp)
 		var fetched []pair

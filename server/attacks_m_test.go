@@ -383,3 +383,17 @@ func TestManagedPaths(t *testing.T) {
 		t.Errorf("an API was made: %s", all)
 	}
 }
+
+// TestTwoMediaTypes: a body that is said to be two things is neither.
+func TestTwoMediaTypes(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Registering())
+	tpp := s.TPP("tpp")
+	twice := http.Header{"Content-Type": {"application/x-www-form-urlencoded", "application/json"}}
+	for _, path := range []string{"/token", "/token/introspection", "/token/revocation", "/reg"} {
+		answer := s.Do(tpp.HTTP, http.MethodPost, s.MTLS+path, twice, "grant_type=client_credentials&client_id=tpp")
+		if answer.Status != http.StatusBadRequest || !strings.Contains(answer.Body, "Content-Type is given 2 times") {
+			t.Errorf("%s: %s", path, answer)
+		}
+	}
+}

@@ -40,21 +40,23 @@ func TestDirectoryRaces(t *testing.T) {
 	s := servertest.Start(t, servertest.WithDirectory)
 	m := s.Member("Alpha", aisp)
 	call := caller(s, m)
-	seen := call("GET", m.Statement(""), "", nil)
-	won := 0
-	for _, status := range together(func(i int) servertest.Answer {
-		return call("PUT", m.Statement(""), fmt.Sprintf(`{"ClientName":"name %d"}`, i), seen.Header["Etag"])
-	}) {
-		switch status {
-		case 200:
-			won++
-		case http.StatusPreconditionFailed:
-		default:
-			t.Errorf("a change answered %d", status)
+	for round := range rounds(t, 3) {
+		seen := call("GET", m.Statement(""), "", nil)
+		won := 0
+		for _, status := range together(func(i int) servertest.Answer {
+			return call("PUT", m.Statement(""), fmt.Sprintf(`{"ClientName":"name %d-%d"}`, round, i), seen.Header["Etag"])
+		}) {
+			switch status {
+			case 200:
+				won++
+			case http.StatusPreconditionFailed:
+			default:
+				t.Errorf("a change answered %d", status)
+			}
 		}
-	}
-	if won != 1 {
-		t.Errorf("%d changes of one version won, want 1", won)
+		if won != 1 {
+			t.Errorf("%d changes of one version won, want 1", won)
+		}
 	}
 	// Each adds to one server record, through its own path.
 	put := call("POST", m.Of("/authorisationservers"), `{"CustomerFriendlyName":"Bank","OpenIDDiscoveryDocument":"https://bank.example/d"}`, nil)

@@ -354,7 +354,7 @@ func TestExchangeRacesEnd(t *testing.T) {
 	s := servertest.Start(t)
 	chain(t, s)
 	tpp, shop := s.TPP("tpp"), s.TPP("shop", servertest.Exchanging)
-	for round := range 20 {
+	for round := range rounds(t, 20) {
 		first := received(tpp, "shop-api")
 		var answers []servertest.Answer
 		done := make(chan struct{})

@@ -189,7 +189,7 @@ func TestBearerOnce(t *testing.T) {
 	chain(t, s)
 	signer, shop := s.TPP("signer"), s.TPP("shop", servertest.Exchanging)
 	var held string
-	for range 5 {
+	for range rounds(t, 5) {
 		held = signer.Grant("signer", "exp", s.Clock.Now().Unix()+300)
 		won := 0
 		for _, answer := range race(func() servertest.Answer { return shop.Bearer(held) }) {

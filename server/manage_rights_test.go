@@ -278,7 +278,7 @@ func TestLostUpdates(t *testing.T) {
 		if won, lost := race("If-None-Match", "*"); won != 1 || lost != 15 {
 			t.Errorf("%s is created by %d, %d lost", kind, won, lost)
 		}
-		for range 5 {
+		for range rounds(t, 5) {
 			tag := m.do("PUT", kind, bodies(99)).Header.Get("ETag")
 			if won, lost := race("If-Match", tag); won != 1 || lost != 15 {
 				t.Errorf("%s is changed by %d, %d lost", kind, won, lost)

@@ -353,7 +353,7 @@ func TestSCIMVersions(t *testing.T) {
 func TestSCIMRace(t *testing.T) {
 	s := servertest.Start(t, provisioning)
 	p := newProvisioner(s, "provisioner", readWrite)
-	for round := range 5 {
+	for round := range rounds(t, 5) {
 		counts := map[int]int{}
 		for _, answer := range race(func() servertest.Answer {
 			return p.ask(http.MethodPost, "/Users", fmt.Sprintf(`{"userName":"user-%d"}`, round))

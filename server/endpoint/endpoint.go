@@ -117,8 +117,12 @@ const (
 	jsonType = "application/json"
 )
 
-// ReadBody reads the whole body, at most [MaxBody] bytes.
+// ReadBody reads the whole body, at most [MaxBody] bytes. What the body is must be
+// said once: two readers could take it for different things.
 func (r *Request) ReadBody() (string, error) {
+	if len(r.Header["Content-Type"]) > 1 {
+		return "", oauth.InvalidRequest("Content-Type is given %d times", len(r.Header["Content-Type"]))
+	}
 	if r.ContentLength > MaxBody {
 		return "", oauth.RequestTooLarge("the body may hold %d bytes", MaxBody)
 	}
