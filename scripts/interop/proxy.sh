@@ -35,6 +35,7 @@ start_fapid() { # FORMAT
 		FAPID_REALMS__DEFAULT__ISSUER=https://$auth FAPID_REALMS__STRICT__ISSUER=https://$auth/realms/strict \
 		FAPID_REALMS__MYREALM__ISSUER=https://$auth/realms/myrealm FAPID_REALMS__CERN__ISSUER=https://$auth/auth/realms/cern \
 		FAPID_REALMS__MYORG__ISSUER=https://$auth/t/myorg/oauth2/token FAPID_REALMS__AIDBOX__ISSUER=https://$auth/aidbox \
+		FAPID_REALMS__CDR__ISSUER=https://$auth/realms/cdr FAPID_REALMS__UAE__ISSUER=https://$auth/realms/uae \
 		FAPID_PROXY__TRUSTED=127.0.0.1/32 FAPID_PROXY__FORMAT=$1 FAPID_GATEWAYS__TRUSTED=127.0.0.1/32 FAPID_GATEWAYS__FORMAT=pem-escaped \
 		FAPID_REALMS__DEFAULT__TRUST__CAS=$work/foreign.pem \
 		"$FAPID" dev --dir "$work/sandbox" --port 18643 --mtls-port 18644 --admin-port 19600 --directory-port 18645 >"$work/fapid.log" 2>&1 &

@@ -50,8 +50,10 @@ type step struct {
 	body         []byte // nil sends none
 }
 
-// redirectURIs are those of the software.
-var redirectURIs = []string{"https://drill.example.com/callback", "https://drill.example.com/other"}
+// redirectURIs are those of the software, each time in a list of their own.
+func redirectURIs() []string {
+	return []string{"https://drill.example.com/callback", "https://drill.example.com/other"}
+}
 
 // domains are where roles come from that let software read accounts and no more.
 var domains = map[string]string{"AISP": "PSD2", "DADOS": "Open Finance Brasil", "BDSP": "UAE Open Finance", "DATA_RECIPIENT": "CDR"}
@@ -63,7 +65,7 @@ func (d *Statements) newStage(ctx context.Context) (*stage, error) {
 		OrganisationName: "fapid drill", CountryOfRegistration: "GB", RegistrationNumber: "12345678000195", Drill: true,
 	}
 	s.software = directory.SoftwareStatement{
-		ClientName: "fapid drill", Version: "1.0", RedirectURIs: redirectURIs,
+		ClientName: "fapid drill", Version: "1.0", RedirectURIs: redirectURIs(),
 		ClientURI: "https://drill.example.com", LogoURI: "https://drill.example.com/logo.svg", APIWebhookURIs: []string{"https://drill.example.com/webhook"},
 	}
 	for _, name := range append(slices.Collect(maps.Keys(d.Ecosystem.Scope.Roles)), d.Ecosystem.Statement.Role) {
@@ -157,7 +159,7 @@ func (d *Statements) holder(ctx context.Context, s *stage, of faults.Certificate
 		}
 		err = d.certify(ctx, h, path)
 	case faults.OtherSoftware:
-		other := directory.SoftwareStatement{ClientName: "fapid drill, other software", RedirectURIs: redirectURIs}
+		other := directory.SoftwareStatement{ClientName: "fapid drill, other software", RedirectURIs: redirectURIs()}
 		for _, role := range s.software.Roles {
 			other.Roles = append(other.Roles, directory.SoftwareRole{Domain: role.Domain, Role: role.Role})
 		}

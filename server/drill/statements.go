@@ -121,7 +121,7 @@ func (d *Statements) skipped(wrong faults.Case) string {
 
 // shape is a case of no software in particular.
 func (d *Statements) shape(wrong faults.Case) faults.Attempt {
-	scene := faults.Scene{Ecosystem: d.Ecosystem, Software: registration.Statement{RedirectURIs: redirectURIs}}
+	scene := faults.Scene{Ecosystem: d.Ecosystem, Software: registration.Statement{RedirectURIs: redirectURIs()}}
 	_, bad := scene.Try(wrong)
 	return bad
 }
