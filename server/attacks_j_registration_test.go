@@ -79,13 +79,16 @@ func TestAttackJ1InitialAccessTokens(t *testing.T) {
 		}
 		want(t, r.Register(servertest.Plain()), 201)
 	})
+	var registrants []*servertest.Registrant
+	for i := range 16 {
+		registrants = append(registrants, s.Registrant([]string{s.Issuer, s.MTLS}[i%2]))
+	}
 	for round := range rounds(t, 2) {
 		uses := int64(1 + 2*(round%2))
 		one := initialToken(t, s, registration.Allowance{Uses: uses})
 		var created, refused atomic.Int64
 		var racing sync.WaitGroup
-		for i := range 16 {
-			r := s.Registrant([]string{s.Issuer, s.MTLS}[i%2])
+		for _, r := range registrants {
 			r.Initial = one
 			racing.Go(func() {
 				switch answer := r.Register(servertest.Plain()); {
