@@ -119,7 +119,8 @@ func (r *Realm) Guard(guard endpoint.Guard) *endpoint.Guard {
 	return &guard
 }
 
-// endpointName is the metadata name of the management path.
+// endpointName is the management path in a layout. The discovery documents do not have
+// it: no specification has a member for it, and strict readers warn of others.
 const endpointName = "management_endpoint"
 
 // Install opens every route on both listeners.
@@ -133,9 +134,6 @@ func (a *API) Install(site *endpoint.Site) {
 		}
 		if r.holder {
 			at.Guard = &holder
-		}
-		if at.Path == site.Path(endpointName) {
-			at.Name, at.Aliased = endpointName, true
 		}
 		site.Open(at)
 	}
