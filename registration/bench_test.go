@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fapid/fapid/oauth/jwk/jwktest"
 	"github.com/fapid/fapid/store"
 	"github.com/fapid/fapid/testkeys"
 )
@@ -62,7 +63,7 @@ func BenchmarkOpen(b *testing.B) {
 	s := openStore(b, filepath.Join(b.TempDir(), "fapid.db"))
 	defer s.Close()
 	config := fixtureConfig(b, s)
-	keys := jwks(b, certified(b, testkeys.RSA(1), "k1"))
+	keys := jwktest.Set(b, jwktest.Certified(b, testkeys.RSA(1), "k1"))
 	err := s.Update(b.Context(), func(tx store.Tx) error {
 		for i := range 10_000 {
 			m := tlsClient()

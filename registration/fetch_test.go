@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fapid/fapid/oauth/jwk/jwktest"
 	"github.com/fapid/fapid/testkeys"
 )
 
@@ -400,7 +401,7 @@ func (s *nameServer) serve() {
 func TestRemoteKeysAreFetched(t *testing.T) {
 	var body atomic.Pointer[[]byte]
 	publish := func(kid string) {
-		set := []byte(jwks(t, keyOf(t, testkeys.P256(1).Public(), kid, nil)))
+		set := []byte(jwktest.Set(t, jwktest.Key(t, testkeys.P256(1).Public(), kid, nil)))
 		body.Store(&set)
 	}
 	publish("old")

@@ -3,22 +3,16 @@ package registration
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
-	"math/big"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/oauth/jwk/jwktest"
 	"github.com/fapid/fapid/store"
 	"github.com/fapid/fapid/testkeys"
 )
@@ -133,67 +127,8 @@ func secretClient(secret string) Metadata {
 	}
 }
 
-// keyOf is the JSON of one public key; change edits its members.
-func keyOf(t testing.TB, public crypto.PublicKey, kid string, change func(map[string]any)) json.RawMessage {
-	t.Helper()
-	data, err := jose.JSONWebKey{Key: public, KeyID: kid}.MarshalJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if change == nil {
-		return data
-	}
-	var members map[string]any
-	if err := json.Unmarshal(data, &members); err != nil {
-		t.Fatal(err)
-	}
-	change(members)
-	if data, err = json.Marshal(members); err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-func jwks(t testing.TB, keys ...json.RawMessage) json.RawMessage {
-	t.Helper()
-	data, err := json.Marshal(map[string]any{"keys": keys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-// certified is a JWK with a self-signed certificate of its key in x5c.
-func certified(t testing.TB, key crypto.Signer, kid string) json.RawMessage {
-	t.Helper()
-	data, err := jose.JSONWebKey{Key: key.Public(), KeyID: kid, Certificates: []*x509.Certificate{selfSigned(t, key)}}.MarshalJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-func selfSigned(t testing.TB, key crypto.Signer) *x509.Certificate {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()),
-		Subject:      pkix.Name{CommonName: "tpp", Organization: []string{"bank"}},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certificate
-}
-
 func oneKey(t testing.TB) json.RawMessage {
-	return jwks(t, keyOf(t, testkeys.P256(1).Public(), "k1", nil))
+	return jwktest.Set(t, jwktest.Key(t, testkeys.P256(1).Public(), "k1", nil))
 }
 
 // wantRefusal checks code and text of a refusal.

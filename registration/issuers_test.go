@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/oauth/jwk/jwktest"
 	"github.com/fapid/fapid/testkeys"
 )
 
@@ -87,7 +88,7 @@ func TestEcosystems(t *testing.T) {
 func trustedBy(t *testing.T, name string, change func(*TrustedIssuer)) *TrustedIssuer {
 	t.Helper()
 	e, _ := FindEcosystem(name)
-	keys, err := InlineKeys(jwks(t, keyOf(t, testkeys.RSA(1).Public(), "k1", nil)), true)
+	keys, err := InlineKeys(jwktest.Set(t, jwktest.Key(t, testkeys.RSA(1).Public(), "k1", nil)), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +143,7 @@ func TestNewRegistrar(t *testing.T) {
 
 // Keys of this process are those that are published now.
 func TestLiveKeys(t *testing.T) {
-	first, second := jwks(t, keyOf(t, testkeys.RSA(1).Public(), "k1", nil)), jwks(t, keyOf(t, testkeys.P256(1).Public(), "k2", nil))
+	first, second := jwktest.Set(t, jwktest.Key(t, testkeys.RSA(1).Public(), "k1", nil)), jwktest.Set(t, jwktest.Key(t, testkeys.P256(1).Public(), "k2", nil))
 	published := first
 	find := LiveKeys(func() []byte { return published }, true)
 	if found, err := find(t.Context(), "k1", "PS256"); err != nil || len(found) != 1 {
@@ -165,7 +166,7 @@ func TestLiveKeys(t *testing.T) {
 	if _, err := LiveKeys(func() []byte { return first }, false)(t.Context(), "k1", "PS256"); err == nil {
 		t.Error("a test key outside a sandbox")
 	}
-	if _, err := InlineKeys(jwks(t), true); err == nil {
+	if _, err := InlineKeys(jwktest.Set(t), true); err == nil {
 		t.Error("a key set without keys")
 	}
 	if _, err := InlineKeys(first, false); err == nil {
@@ -241,7 +242,7 @@ func TestSoftwareIsKnownAgain(t *testing.T) {
 // The keys of an issuer by URL: one that was published since is found, and that they
 // cannot be fetched is said.
 func TestIssuerKeysByURL(t *testing.T) {
-	server := tppServer(t, serveJWKS(jwks(t, keyOf(t, testkeys.RSA(1).Public(), "k1", nil))))
+	server := tppServer(t, serveJWKS(jwktest.Set(t, jwktest.Key(t, testkeys.RSA(1).Public(), "k1", nil))))
 	fetcher := sandboxFetcher(server)
 	keys, err := RemoteKeys(fetcher, server.URL, true)
 	if err != nil {

@@ -248,3 +248,32 @@ func origin(uri string) string {
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }
+
+// checkResponseTypes holds response types, grant types and redirect URIs to the
+// table of RFC 7591 section 2.1.
+func checkResponseTypes(c *Client) error {
+	m := &c.Metadata
+	for _, responseType := range m.ResponseTypes {
+		for part := range strings.SplitSeq(responseType, " ") {
+			needed := grantImplicit
+			switch part {
+			case "code":
+				needed = grantCode
+			case "token", "id_token":
+			default:
+				return invalid("response_types", "%s is unknown; expected code, token and id_token in combination", quote(responseType))
+			}
+			if !c.MayUse(needed) {
+				return invalid("response_types", "%s needs %s among grant_types (RFC 7591 section 2.1)", quote(responseType), needed)
+			}
+		}
+	}
+	redirects := c.MayUse(grantCode) || c.MayUse(grantImplicit)
+	if redirects && len(m.RedirectURIs) == 0 {
+		return oauth.InvalidRedirectURI("redirect_uris is missing; %s needs at least one", list(c.GrantTypes))
+	}
+	if redirects && len(m.ResponseTypes) == 0 {
+		return invalid("response_types", "is missing; %s needs at least one", list(c.GrantTypes))
+	}
+	return nil
+}

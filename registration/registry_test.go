@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/oauth/jwk/jwktest"
 	"github.com/fapid/fapid/store"
 	"github.com/fapid/fapid/testkeys"
 )
@@ -24,7 +25,7 @@ func TestRegistrySurvivesReopening(t *testing.T) {
 	registry := openRegistry(t, fixtureConfig(t, s))
 	hmac := secretClient(strings.Repeat("long", 8))
 	hmac.ClientID, hmac.TokenEndpointAuthMethod = "hmac", oauth.AuthSecretJWT
-	signed := jwtClient(jwks(t, certified(t, testkeys.P256(1), "k1")))
+	signed := jwtClient(jwktest.Set(t, jwktest.Certified(t, testkeys.P256(1), "k1")))
 	for _, m := range []Metadata{tlsClient(), signed, secretClient("verysecret"), hmac} {
 		if _, created, err := registry.Put(t.Context(), m); err != nil || !created {
 			t.Fatal(m.ClientID, created, err)

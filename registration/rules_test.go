@@ -13,6 +13,7 @@ import (
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/oauth/jwk/jwktest"
 	"github.com/fapid/fapid/testkeys"
 )
 
@@ -145,9 +146,9 @@ func TestAssertionClientRules(t *testing.T) {
 		{"self-signed without x5c", func(m *Metadata) { m.TokenEndpointAuthMethod = oauth.AuthSelfSignedTLS }, "jwks has no key with x5c"},
 		{"HS256 with private_key_jwt", func(m *Metadata) { m.Policy, m.TokenEndpointAuthSigningAlg = "plain", "HS256" }, "'HS256' does not go with private_key_jwt"},
 		{"key of another algorithm", func(m *Metadata) { m.TokenEndpointAuthSigningAlg = "PS256" }, "jwks has no key that verifies PS256"},
-		{"key of no allowed algorithm", func(m *Metadata) { m.JWKS = jwks(t, keyOf(t, fresh.Public(), "k", nil)) }, "jwks has no key that verifies PS256, ES256, EdDSA"},
+		{"key of no allowed algorithm", func(m *Metadata) { m.JWKS = jwktest.Set(t, jwktest.Key(t, fresh.Public(), "k", nil)) }, "jwks has no key that verifies PS256, ES256, EdDSA"},
 		{"encryption key only", func(m *Metadata) {
-			m.JWKS = jwks(t, keyOf(t, testkeys.P256(1).Public(), "k", func(k map[string]any) { k["use"] = "enc" }))
+			m.JWKS = jwktest.Set(t, jwktest.Key(t, testkeys.P256(1).Public(), "k", func(k map[string]any) { k["use"] = "enc" }))
 		}, "jwks has no key that verifies"},
 	})
 }
@@ -212,7 +213,7 @@ func TestACodeClientNeedsAResponseType(t *testing.T) {
 }
 
 func TestThePolicySaysWhetherTheOrderOfADNCounts(t *testing.T) {
-	certificate := selfSigned(t, testkeys.P256(1)) // O=bank, then CN=tpp
+	certificate := jwktest.SelfSigned(t, testkeys.P256(1)) // O=bank, then CN=tpp
 	presented, err := mtls.NewPresented([]*x509.Certificate{certificate}, "test")
 	if err != nil {
 		t.Fatal(err)
@@ -309,14 +310,14 @@ func TestTestKeysAreForSandboxesOnly(t *testing.T) {
 	config.AllowTestKeys = false
 	registry := openRegistry(t, config)
 	for name, public := range map[string]any{"RSA": testkeys.RSA(1).Public(), "EC": testkeys.P256(2).Public(), "Ed25519": testkeys.Ed25519(1).Public()} {
-		_, _, err := registry.Put(t.Context(), jwtClient(jwks(t, keyOf(t, public, name, nil))))
+		_, _, err := registry.Put(t.Context(), jwtClient(jwktest.Set(t, jwktest.Key(t, public, name, nil))))
 		wantRefusal(t, err, oauth.CodeInvalidClientMetadata, "jwks is refused: key 1 (kid '"+name+"'): a public test key")
 	}
 	fresh, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := registry.Put(t.Context(), jwtClient(jwks(t, keyOf(t, fresh.Public(), "k", nil)))); err != nil {
+	if _, _, err := registry.Put(t.Context(), jwtClient(jwktest.Set(t, jwktest.Key(t, fresh.Public(), "k", nil)))); err != nil {
 		t.Errorf("a key of the client's own is refused: %v", err)
 	}
 }

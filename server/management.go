@@ -5,7 +5,6 @@ import (
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
-	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/clientauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/manage"
@@ -84,24 +83,4 @@ func (r *realm) managementTarget() *registration.API {
 		api.Scopes = manage.Reserved()
 	}
 	return api
-}
-
-// operations are the routes by which the operator manages the realms and the
-// directory.
-func (s *Server) operations() []admin.Route {
-	realms := make([]*manage.Realm, len(s.order))
-	for i, name := range s.order {
-		realms[i] = s.realms[name].managed
-	}
-	var routes []admin.Route
-	for _, operation := range manage.Operations(realms) {
-		access := admin.Read
-		if operation.Changes {
-			access = admin.Change
-		}
-		routes = append(routes, admin.Route{
-			Method: operation.Method, Path: operation.Path, Label: operation.Label, Access: access, Serve: operation.Serve,
-		})
-	}
-	return append(routes, s.directoryOperations()...)
 }

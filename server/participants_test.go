@@ -312,8 +312,9 @@ func TestParticipantNowhere(t *testing.T) {
 		status int
 		want   string
 	}{
-		"no directory":    {servertest.Registering(), `{"name":"x"}`, 404, "this server has no directory of participants: its configuration lacks listeners.directory"},
-		"no registration": {servertest.WithDirectory, `{"name":"x"}`, 400, "software of raidiam cannot register itself in any realm here: registration.directory of one has to list it"},
+		"no directory":                       {servertest.Registering(), `{"name":"x"}`, 404, "this server has no directory of participants: its configuration lacks listeners.directory"},
+		"no registration":                    {servertest.WithDirectory, `{"name":"x"}`, 400, "software of raidiam cannot register itself in any realm here: registration.directory of one has to list it"},
+		"no registration without statements": {servertest.WithDirectory, `{"name":"x","ecosystem":"uae"}`, 400, "registration.directory of one has to list it, and registration.ecosystem to name it"},
 		"no way in": {func(config *server.Config) {
 			servertest.WithDirectory(config)
 			config.Realms["default"].Registration = &server.Registration{Access: []string{"initial_access_token"}}

@@ -113,23 +113,28 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 	if err := r.openBinder(s); err != nil {
 		return nil, err
 	}
-	layout, _ := s.config.layout(config.Layout) // Complete has looked
-	r.site = &endpoint.Site{
-		Realm:       name,
-		Issuer:      config.Issuer,
-		StandardURL: s.config.Listeners.Standard.URL,
-		MTLSURL:     s.config.Listeners.MTLS.URL,
-		Layout:      layout,
-		Sandbox:     config.Sandbox,
-		JSON:        config.JSONRequests,
-		TraceURL:    s.config.Listeners.Admin.URL,
-		Now:         r.now,
-	}
+	r.site = r.openSite(s)
 	r.managed = r.manage(s)
 	for _, feature := range r.features(s) {
 		feature.Install(r.site)
 	}
 	return r, r.site.Finish()
+}
+
+// openSite makes what the features install themselves in.
+func (r *realm) openSite(s *Server) *endpoint.Site {
+	layout, _ := s.config.layout(r.config.Layout) // Complete has looked
+	return &endpoint.Site{
+		Realm:       r.name,
+		Issuer:      r.config.Issuer,
+		StandardURL: s.config.Listeners.Standard.URL,
+		MTLSURL:     s.config.Listeners.MTLS.URL,
+		Layout:      layout,
+		Sandbox:     r.config.Sandbox,
+		JSON:        r.config.JSONRequests,
+		TraceURL:    s.config.Listeners.Admin.URL,
+		Now:         r.now,
+	}
 }
 
 func (r *realm) openKeys(ctx context.Context, s *Server, sealer *store.Sealer) (err error) {

@@ -31,8 +31,6 @@ import (
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/endpoint"
-	"github.com/fapid/fapid/server/enrol"
-	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
@@ -215,42 +213,6 @@ func (p *Proxy) forwarding() (*mtls.Forwarding, error) {
 	}
 	forwarding := &mtls.Forwarding{Trusted: p.Trusted, Format: p.Format, Header: p.Header, ChainHeader: p.ChainHeader}
 	return forwarding, forwarding.Validate()
-}
-
-// describeOperations describes what [Server.operations] and the desk serve.
-func describeOperations() endpoint.Description {
-	description := manage.Description()
-	description.Add(enrol.Description())
-	return description
-}
-
-// routeOperator builds the operator's site.
-func (s *Server) routeOperator() error {
-	cursors, err := store.NewSealer(s.master[:], "cursor")
-	if err != nil {
-		return err
-	}
-	operator := &admin.Operator{
-		Version: s.options.Version, Started: time.Now(), Now: s.options.Now,
-		CA: s.ca, Named: s.clientsNamed, Traces: s.traces, Metrics: s.metrics,
-		KeyHash: sha256.Sum256([]byte(s.operatorKey)), Open: s.options.OpenOperator,
-		Ready: s.ready, Hosts: []string{"localhost", "127.0.0.1", "::1"},
-		Managed: append(s.operations(), s.desk().Routes()...), ManagedDescription: describeOperations, Lists: &endpoint.Lists{Sealer: cursors},
-	}
-	if directory := s.config.Listeners.Directory; directory != nil {
-		operator.Directory = directory.URL
-	}
-	for _, name := range s.order {
-		operator.Realms = append(operator.Realms, s.realms[name].operated())
-	}
-	site := &endpoint.Site{StandardURL: s.config.Listeners.Admin.URL, Issuer: s.config.Listeners.Admin.URL, Now: s.options.Now}
-	for _, feature := range append([]endpoint.Feature{operator}, s.revocations()...) {
-		feature.Install(site)
-	}
-	// The operator's own requests are kept apart: polling would push out the
-	// traces that a tester wants to see.
-	s.admin = &endpoint.Router{Listener: endpoint.Admin, AnyHost: true, Finished: s.observers, Traces: endpoint.NewTraces(keptOperations, keptOperations)}
-	return s.admin.Mount(site)
 }
 
 // ready reports whether the server can do its work now.

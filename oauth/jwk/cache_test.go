@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fapid/fapid/oauth/jwk/jwktest"
 	"github.com/fapid/fapid/testkeys"
 )
 
@@ -74,7 +75,7 @@ func found(t *testing.T, keys *Keys, kid string) bool {
 func named(t testing.TB, kids ...string) []byte {
 	var all [][]byte
 	for i, kid := range kids {
-		all = append(all, jwk(t, testkeys.P256(i+1).Public(), kid, nil))
+		all = append(all, jwktest.Key(t, testkeys.P256(i+1).Public(), kid, nil))
 	}
 	var text []string
 	for _, key := range all {
@@ -105,7 +106,7 @@ func TestRemovedKeyIsRefusedWithinAMinute(t *testing.T) {
 }
 
 func TestRemovedCertificateIsRefusedWithinAMinute(t *testing.T) {
-	body := jwks(t, certified(t, testkeys.P256(1), "k"))
+	body := jwktest.Set(t, jwktest.Certified(t, testkeys.P256(1), "k"))
 	owner, cache := newPublisher(body)
 	keys := cache.Keys(address, true)
 	_, known, err := keys.HasCertificate(t.Context(), "none")
@@ -113,7 +114,7 @@ func TestRemovedCertificateIsRefusedWithinAMinute(t *testing.T) {
 		t.Fatal(known, err)
 	}
 	registered := known[0]
-	owner.set(func() { owner.body = jwks(t, certified(t, testkeys.P256(1), "k")) })
+	owner.set(func() { owner.body = jwktest.Set(t, jwktest.Certified(t, testkeys.P256(1), "k")) })
 	owner.wait(59 * time.Second)
 	if has, _, _ := keys.HasCertificate(t.Context(), registered); !has {
 		t.Error("the copy is not used while it is fresh")
@@ -125,7 +126,7 @@ func TestRemovedCertificateIsRefusedWithinAMinute(t *testing.T) {
 	}
 	// A certificate that was added counts as soon as somebody comes with it.
 	added := known[0]
-	owner.set(func() { owner.body = jwks(t, certified(t, testkeys.P256(2), "k")) })
+	owner.set(func() { owner.body = jwktest.Set(t, jwktest.Certified(t, testkeys.P256(2), "k")) })
 	owner.wait(coolDown)
 	if has, _, err := keys.HasCertificate(t.Context(), "unknown"); has || err != nil {
 		t.Errorf("unknown: %t, %v", has, err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/fapid/fapid/oauth/jwk/jwktest"
 	"github.com/fapid/fapid/testkeys"
 )
 
@@ -118,8 +119,8 @@ func TestKeyRules(t *testing.T) {
 	set := func(name string, value any) func(map[string]any) {
 		return func(k map[string]any) { k[name] = value }
 	}
-	rsaJWK := func(change func(map[string]any)) json.RawMessage { return jwk(t, rsaKey.Public(), "k", change) }
-	ecJWK := func(change func(map[string]any)) json.RawMessage { return jwk(t, ec.Public(), "k", change) }
+	rsaJWK := func(change func(map[string]any)) json.RawMessage { return jwktest.Key(t, rsaKey.Public(), "k", change) }
+	ecJWK := func(change func(map[string]any)) json.RawMessage { return jwktest.Key(t, ec.Public(), "k", change) }
 	private := func(key any) json.RawMessage {
 		data, err := jose.JSONWebKey{Key: key, KeyID: "k"}.MarshalJSON()
 		if err != nil {
@@ -127,20 +128,20 @@ func TestKeyRules(t *testing.T) {
 		}
 		return data
 	}
-	otherCert := selfSigned(t, testkeys.P256(2))
+	otherCert := jwktest.SelfSigned(t, testkeys.P256(2))
 	for name, test := range map[string]struct {
 		key  json.RawMessage
 		want string // empty: accepted
 	}{
 		"RSA":                      {rsaJWK(nil), ""},
 		"P-256":                    {ecJWK(nil), ""},
-		"Ed25519":                  {jwk(t, testkeys.Ed25519(1).Public(), "k", nil), ""},
+		"Ed25519":                  {jwktest.Key(t, testkeys.Ed25519(1).Public(), "k", nil), ""},
 		"use sig":                  {ecJWK(set("use", "sig")), ""},
 		"use enc":                  {ecJWK(set("use", "enc")), ""},
 		"unknown member":           {ecJWK(set("iat", 5)), ""},
 		"alg":                      {rsaJWK(set("alg", "PS256")), ""},
-		"no kid":                   {jwk(t, ec.Public(), "", nil), ""},
-		"x5c":                      {certified(t, ec, "k"), ""},
+		"no kid":                   {jwktest.Key(t, ec.Public(), "", nil), ""},
+		"x5c":                      {jwktest.Certified(t, ec, "k"), ""},
 		"1024 bits":                {rsaJWK(set("n", b64(product(rough(512), rough(512))))), "RSA modulus of 1024 bits"},
 		"close primes":             {rsaJWK(set("n", b64(twins(1024)))), "so close"},
 		"e=1":                      {rsaJWK(set("e", "AQ")), `RSA exponent e is "AQ", expected "AQAB"`},
@@ -160,13 +161,13 @@ func TestKeyRules(t *testing.T) {
 		"k in an RSA key":          {rsaJWK(set("k", "AAAA")), "a symmetric key"},
 		"secp256k1":                {json.RawMessage(secp256k1), `curve "secp256k1", expected P-256, P-384 or P-521`},
 		"P-192":                    {ecJWK(set("crv", "P-192")), `curve "P-192"`},
-		"X25519":                   {jwk(t, testkeys.Ed25519(1).Public(), "k", set("crv", "X25519")), `curve "X25519", expected Ed25519`},
+		"X25519":                   {jwktest.Key(t, testkeys.Ed25519(1).Public(), "k", set("crv", "X25519")), `curve "X25519", expected Ed25519`},
 		"off the curve":            {ecJWK(set("x", b64(new(big.Int).Add(ec.X, big.NewInt(1))))), "not on declared curve"},
 		"infinity":                 {ecJWK(func(k map[string]any) { k["x"], k["y"] = strings.Repeat("A", 43), strings.Repeat("A", 43) }), "curve"},
 		"short coordinate":         {ecJWK(set("x", "AAAA")), "wrong length for x"},
 		"P-256 point named P-384":  {ecJWK(set("crv", "P-384")), "wrong length"},
-		"Ed25519 of low order":     {jwk(t, testkeys.Ed25519(1).Public(), "k", set("x", strings.Repeat("A", 43))), "low-order"},
-		"Ed25519 too short":        {jwk(t, testkeys.Ed25519(1).Public(), "k", set("x", "AAAA")), "wrong length"},
+		"Ed25519 of low order":     {jwktest.Key(t, testkeys.Ed25519(1).Public(), "k", set("x", strings.Repeat("A", 43))), "low-order"},
+		"Ed25519 too short":        {jwktest.Key(t, testkeys.Ed25519(1).Public(), "k", set("x", "AAAA")), "wrong length"},
 		"no kty":                   {ecJWK(func(k map[string]any) { delete(k, "kty") }), `kty "", expected RSA, EC or OKP`},
 		"unknown kty":              {ecJWK(set("kty", "PQ")), `kty "PQ"`},
 		"kty in another case":      {ecJWK(set("kty", "ec")), `kty "ec"`},
@@ -178,7 +179,7 @@ func TestKeyRules(t *testing.T) {
 		"alg of another curve":     {ecJWK(set("alg", "ES384")), "alg ES384 does not go with"},
 		"certificate of other key": {ecJWK(set("x5c", []string{base64.StdEncoding.EncodeToString(otherCert.Raw)})), "do not match"},
 		"broken certificate":       {ecJWK(set("x5c", []string{"AAAA"})), "x5c"},
-		"thumbprint of other cert": {withThumbprint(t, certified(t, ec, "k")), "thumbprint does not match"},
+		"thumbprint of other cert": {withThumbprint(t, jwktest.Certified(t, ec, "k")), "thumbprint does not match"},
 		"not an object":            {json.RawMessage(`"x"`), "not a JSON object"},
 		"null":                     {json.RawMessage(`null`), "not a JSON object"},
 		"duplicate member":         {json.RawMessage(`{"kty":"EC","kty":"RSA"}`), "each member once"},
@@ -187,7 +188,7 @@ func TestKeyRules(t *testing.T) {
 		"private in another case":  {ecJWK(set("D", "AAAA")), ""}, // an unknown member, as go-jose sees it
 	} {
 		t.Run(name, func(t *testing.T) {
-			parsed, err := Parse(jwks(t, test.key), Registered, nil)
+			parsed, err := Parse(jwktest.Set(t, test.key), Registered, nil)
 			if test.want == "" {
 				if err != nil || len(parsed.keys) != 1 {
 					t.Fatalf("refused: %v", err)
@@ -198,8 +199,8 @@ func TestKeyRules(t *testing.T) {
 				t.Fatalf("%v, want %q", err, test.want)
 			}
 			// A fetched set goes on without the key and remembers why.
-			good := jwk(t, testkeys.P256(3).Public(), "good", nil)
-			parsed, err = Parse(jwks(t, test.key, good), Fetched, nil)
+			good := jwktest.Key(t, testkeys.P256(3).Public(), "good", nil)
+			parsed, err = Parse(jwktest.Set(t, test.key, good), Fetched, nil)
 			if err != nil || len(parsed.keys) != 1 || parsed.keys[0].KeyID != "good" || len(parsed.refused) != 1 {
 				t.Errorf("in a fetched set: %+v, %v", parsed, err)
 			}
@@ -218,9 +219,9 @@ func withThumbprint(t *testing.T, key json.RawMessage) json.RawMessage {
 }
 
 func TestJWKSRules(t *testing.T) {
-	ec := jwk(t, testkeys.P256(1).Public(), "k", nil)
-	ec2 := jwk(t, testkeys.P256(2).Public(), "k", nil)
-	rsaKey := jwk(t, testkeys.RSA(1).Public(), "k", nil)
+	ec := jwktest.Key(t, testkeys.P256(1).Public(), "k", nil)
+	ec2 := jwktest.Key(t, testkeys.P256(2).Public(), "k", nil)
+	rsaKey := jwktest.Key(t, testkeys.RSA(1).Public(), "k", nil)
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -228,17 +229,17 @@ func TestJWKSRules(t *testing.T) {
 	keys := func(n int) string {
 		var all []string
 		for i := range n {
-			all = append(all, string(jwk(t, testkeys.P256(1).Public(), fmt.Sprint(i), nil)))
+			all = append(all, string(jwktest.Key(t, testkeys.P256(1).Public(), fmt.Sprint(i), nil)))
 		}
 		return `{"keys":[` + strings.Join(all, ",") + `]}`
 	}
 	for name, test := range map[string]struct{ text, want string }{
 		"50 keys":                     {keys(50), ""},
 		"51 keys":                     {keys(51), "key set has 51 keys, more than 50"},
-		"same kid, other kty":         {string(jwks(t, ec, rsaKey)), ""},
-		"same kid, same kty":          {string(jwks(t, ec, ec2)), "another key of the same kty has the same kid"},
-		"same kid, other curve":       {string(jwks(t, ec, jwk(t, p384.Public(), "k", nil))), "another key of the same kty has the same kid"},
-		"two without kid":             {string(jwks(t, jwk(t, testkeys.P256(1).Public(), "", nil), jwk(t, testkeys.P256(2).Public(), "", nil))), ""},
+		"same kid, other kty":         {string(jwktest.Set(t, ec, rsaKey)), ""},
+		"same kid, same kty":          {string(jwktest.Set(t, ec, ec2)), "another key of the same kty has the same kid"},
+		"same kid, other curve":       {string(jwktest.Set(t, ec, jwktest.Key(t, p384.Public(), "k", nil))), "another key of the same kty has the same kid"},
+		"two without kid":             {string(jwktest.Set(t, jwktest.Key(t, testkeys.P256(1).Public(), "", nil), jwktest.Key(t, testkeys.P256(2).Public(), "", nil))), ""},
 		"empty":                       {`{"keys":[]}`, ""},
 		"no keys member":              {`{}`, `has no "keys" array`},
 		"null keys":                   {`{"keys":null}`, `has no "keys" array`},
@@ -277,15 +278,15 @@ func TestFind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := Parse(jwks(t,
-		jwk(t, testkeys.RSA(1).Public(), "both", nil),
-		jwk(t, testkeys.P256(1).Public(), "both", nil),
-		jwk(t, testkeys.Ed25519(1).Public(), "ed", nil),
-		jwk(t, testkeys.RSA(2).Public(), "ps", set("alg", "PS256")),
-		jwk(t, testkeys.P256(2).Public(), "enc", set("use", "enc")),
-		jwk(t, testkeys.P256(3).Public(), "ops", set("key_ops", []string{"encrypt"})),
-		jwk(t, testkeys.RSA(3).Public(), "oaep", set("alg", "RSA-OAEP")),
-		jwk(t, p384.Public(), "", nil),
+	parsed, err := Parse(jwktest.Set(t,
+		jwktest.Key(t, testkeys.RSA(1).Public(), "both", nil),
+		jwktest.Key(t, testkeys.P256(1).Public(), "both", nil),
+		jwktest.Key(t, testkeys.Ed25519(1).Public(), "ed", nil),
+		jwktest.Key(t, testkeys.RSA(2).Public(), "ps", set("alg", "PS256")),
+		jwktest.Key(t, testkeys.P256(2).Public(), "enc", set("use", "enc")),
+		jwktest.Key(t, testkeys.P256(3).Public(), "ops", set("key_ops", []string{"encrypt"})),
+		jwktest.Key(t, testkeys.RSA(3).Public(), "oaep", set("alg", "RSA-OAEP")),
+		jwktest.Key(t, p384.Public(), "", nil),
 	), Registered, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -337,10 +338,10 @@ func TestFind(t *testing.T) {
 func TestFindWithoutKidIsBounded(t *testing.T) {
 	var all []json.RawMessage
 	for i := range 6 {
-		all = append(all, jwk(t, testkeys.P256(1).Public(), fmt.Sprint(i), nil))
+		all = append(all, jwktest.Key(t, testkeys.P256(1).Public(), fmt.Sprint(i), nil))
 	}
 	for n, want := range map[int]int{5: 5, 6: 0} {
-		parsed, err := Parse(jwks(t, all[:n]...), Registered, nil)
+		parsed, err := Parse(jwktest.Set(t, all[:n]...), Registered, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -353,13 +354,13 @@ func TestFindWithoutKidIsBounded(t *testing.T) {
 
 func TestHasCertificate(t *testing.T) {
 	key := testkeys.P256(1)
-	certificate := selfSigned(t, key)
-	issuer := selfSigned(t, testkeys.P256(2))
+	certificate := jwktest.SelfSigned(t, key)
+	issuer := jwktest.SelfSigned(t, testkeys.P256(2))
 	data, err := jose.JSONWebKey{Key: key.Public(), KeyID: "k", Certificates: []*x509.Certificate{certificate, issuer}}.MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := Parse(jwks(t, data), Registered, nil)
+	parsed, err := Parse(jwktest.Set(t, data), Registered, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,9 +370,9 @@ func TestHasCertificate(t *testing.T) {
 		want        bool
 	}{
 		"registered":                   {certificate, true},
-		"same key, other certificate":  {selfSigned(t, key), false},
+		"same key, other certificate":  {jwktest.SelfSigned(t, key), false},
 		"another in the same x5c":      {issuer, false},
-		"a certificate of another key": {selfSigned(t, testkeys.P256(3)), false},
+		"a certificate of another key": {jwktest.SelfSigned(t, testkeys.P256(3)), false},
 	} {
 		has, known, err := keys.HasCertificate(t.Context(), thumbprint(test.certificate))
 		if err != nil || has != test.want || len(known) != 1 || known[0] != thumbprint(certificate) {
@@ -386,8 +387,8 @@ func thumbprint(certificate *x509.Certificate) string {
 }
 
 func FuzzJWKS(f *testing.F) {
-	f.Add([]byte(jwks(f, jwk(f, testkeys.RSA(1).Public(), "r", nil), jwk(f, testkeys.Ed25519(1).Public(), "e", nil))))
-	f.Add([]byte(jwks(f, certified(f, testkeys.P256(1), "c"))))
+	f.Add([]byte(jwktest.Set(f, jwktest.Key(f, testkeys.RSA(1).Public(), "r", nil), jwktest.Key(f, testkeys.Ed25519(1).Public(), "e", nil))))
+	f.Add([]byte(jwktest.Set(f, jwktest.Certified(f, testkeys.P256(1), "c"))))
 	f.Add([]byte(`{"keys":[` + secp256k1 + `]}`))
 	f.Add([]byte(`{"keys":[{"kty":"oct","k":"AA"},{"kty":"AKP","alg":"ML-DSA-44","pub":"AA"},{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

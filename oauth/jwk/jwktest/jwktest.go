@@ -1,4 +1,5 @@
-package jwk
+// Package jwktest makes public keys as clients publish them, for tests.
+package jwktest
 
 import (
 	"crypto"
@@ -13,8 +14,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// jwk is the JSON of one public key; change edits its members.
-func jwk(t testing.TB, public crypto.PublicKey, kid string, change func(map[string]any)) json.RawMessage {
+// Key is the JSON of one public key; change edits its members.
+func Key(t testing.TB, public crypto.PublicKey, kid string, change func(map[string]any)) json.RawMessage {
 	t.Helper()
 	data, err := jose.JSONWebKey{Key: public, KeyID: kid}.MarshalJSON()
 	if err != nil {
@@ -34,7 +35,8 @@ func jwk(t testing.TB, public crypto.PublicKey, kid string, change func(map[stri
 	return data
 }
 
-func jwks(t testing.TB, keys ...json.RawMessage) json.RawMessage {
+// Set is a JWK Set of keys.
+func Set(t testing.TB, keys ...json.RawMessage) json.RawMessage {
 	t.Helper()
 	data, err := json.Marshal(map[string]any{"keys": keys})
 	if err != nil {
@@ -43,17 +45,18 @@ func jwks(t testing.TB, keys ...json.RawMessage) json.RawMessage {
 	return data
 }
 
-// certified is a JWK with a self-signed certificate of its key in x5c.
-func certified(t testing.TB, key crypto.Signer, kid string) json.RawMessage {
+// Certified is a JWK with a self-signed certificate of its key in x5c.
+func Certified(t testing.TB, key crypto.Signer, kid string) json.RawMessage {
 	t.Helper()
-	data, err := jose.JSONWebKey{Key: key.Public(), KeyID: kid, Certificates: []*x509.Certificate{selfSigned(t, key)}}.MarshalJSON()
+	data, err := jose.JSONWebKey{Key: key.Public(), KeyID: kid, Certificates: []*x509.Certificate{SelfSigned(t, key)}}.MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data
 }
 
-func selfSigned(t testing.TB, key crypto.Signer) *x509.Certificate {
+// SelfSigned is a certificate of a key, valid for an hour on either side of now.
+func SelfSigned(t testing.TB, key crypto.Signer) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
