@@ -3,8 +3,6 @@ package registration
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"fmt"
 	"net/url"
 	"reflect"
 	"slices"
@@ -136,7 +134,7 @@ func (j *judgement) applyDefaults(context.Context) error {
 		m.ClientID = j.facts.ClientID
 		j.settleOrigin()
 	default:
-		m.ClientID = newClientID()
+		m.ClientID = oauth.NewTimedUUID(j.now)
 		j.settleOrigin()
 	}
 	return nil
@@ -168,14 +166,6 @@ func (j *judgement) settleOrigin() {
 	if j.Initial != nil {
 		m.RegistrationScope, m.Policy = j.Initial.Scope, cmp.Or(j.Initial.Policy, m.Policy)
 	}
-}
-
-// newClientID makes a random UUID: the one form that every ecosystem has room for.
-func newClientID() string {
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the process instead
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
 
 // settleScope gives the software what it asks for within what its roles, its

@@ -9,7 +9,6 @@ package directory
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -235,14 +234,6 @@ func (d *Directory) Server(id string) (*AuthorisationServer, bool) { return find
 
 // now is the time as records write it.
 func (d *Directory) now() time.Time { return d.config.Now().UTC().Truncate(time.Second) }
-
-// newID makes a UUID of version 4 (RFC 9562 section 5.4).
-func newID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
 
 // Standing says why a client may have no tokens and use none: the directory knows
 // its software, and that or its organisation is not Active. It is asked on every

@@ -140,7 +140,7 @@ func (c *AuthorityClaim) check() error {
 // been given out.
 func (d *Directory) CreateOrganisation(ctx context.Context, o Organisation) (*Organisation, error) {
 	if o.ID == "" {
-		o.ID = newID()
+		o.ID = oauth.NewUUID()
 	}
 	if !uuid.MatchString(o.ID) {
 		return nil, oauth.InvalidRequest("OrganisationId is %q, expected a UUID in lower case", oauth.Clip(o.ID))
@@ -220,7 +220,7 @@ func (d *Directory) DeleteOrganisation(ctx context.Context, id string, judge fun
 // addClaim admits the organisation to a role. One claim for each role is enough:
 // it can be changed.
 func (o *Organisation) addClaim(claim AuthorityClaim) error {
-	claim.ID, claim.OrganisationID = newID(), o.ID
+	claim.ID, claim.OrganisationID = oauth.NewUUID(), o.ID
 	if err := claim.check(); err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (a *APIResource) check(r *rules, seen map[string]bool) {
 // identify gives an id to what has none, and refuses one that is there twice.
 func identify(member string, id *string, r *rules, seen map[string]bool) {
 	if *id == "" {
-		*id = newID()
+		*id = oauth.NewUUID()
 	}
 	if !uuid.MatchString(*id) || seen[*id] {
 		r.refuse("%s is %q, expected a UUID in lower case that is there once", member, oauth.Clip(*id))
@@ -116,7 +116,7 @@ func identify(member string, id *string, r *rules, seen map[string]bool) {
 func (d *Directory) PutServer(ctx context.Context, a AuthorisationServer, judge func(before *AuthorisationServer) error) (*AuthorisationServer, error) {
 	created := a.ID == ""
 	if created {
-		a.ID = newID()
+		a.ID = oauth.NewUUID()
 	}
 	if !uuid.MatchString(a.ID) {
 		return nil, oauth.InvalidRequest("AuthorisationServerId is %q, expected a UUID in lower case", oauth.Clip(a.ID))

@@ -119,7 +119,7 @@ func (s *SoftwareStatement) host() string { return s.ID + ".example.com" }
 // for it; one that it brings is a client there already and stays as it is.
 func (d *Directory) CreateSoftware(ctx context.Context, s SoftwareStatement) (*SoftwareStatement, error) {
 	if s.ID == "" {
-		s.ID = newID()
+		s.ID = oauth.NewUUID()
 	}
 	if !uuid.MatchString(s.ID) {
 		return nil, oauth.InvalidRequest("SoftwareStatementId is %q, expected a UUID in lower case", oauth.Clip(s.ID))
@@ -268,7 +268,7 @@ func (d *Directory) removeSoftware(ctx context.Context, s *SoftwareStatement) ([
 
 // addRole lets software act in a role that its organisation was admitted to.
 func (s *SoftwareStatement) addRole(of *Organisation, role SoftwareRole) error {
-	role.ID, role.SoftwareID = newID(), s.ID
+	role.ID, role.SoftwareID = oauth.NewUUID(), s.ID
 	if err := role.check(of); err != nil {
 		return err
 	}

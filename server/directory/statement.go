@@ -82,7 +82,7 @@ func (d *Directory) statement(o *Organisation, s *SoftwareStatement, dialect *re
 		statement.Expires = now.Add(dialect.Lifetime.Truncate(time.Second)).Unix()
 	}
 	if dialect.Unique {
-		statement.ID = newID()
+		statement.ID = oauth.NewUUID()
 	}
 	for _, role := range s.Roles {
 		statement.Roles = append(statement.Roles, registration.StatementRole{Role: role.Role, Domain: role.Domain, Status: o.roleStatus(role)})
