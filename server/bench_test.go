@@ -54,7 +54,7 @@ func (r *ratio) measure(b *testing.B) {
 	fapid, bare := startChild(b, "fapid", bed), startChild(b, "floor", bed)
 	warm := r.count
 	served := r.call(b, bed, warm+b.N*r.count+1) // one to look at
-	lowest := r.onFloor(b, bed, served)
+	lowest := onFloor(b, bed, served, r.floor)
 	served.fire(b, warm)
 	lowest.fire(b, warm)
 	b.ResetTimer()
@@ -131,7 +131,7 @@ func addRow(tb testing.TB, name, format string, values ...any) {
 
 // onFloor is the load on the floor that goes with one on the server: the same
 // TLS, a body of the same length.
-func (r *ratio) onFloor(tb testing.TB, bed *bed, like *load) *load {
+func onFloor(tb testing.TB, bed *bed, like *load, path string) *load {
 	tb.Helper()
 	var addresses []string
 	text, err := os.ReadFile(filepath.Join(bed.dir, "floor.json"))
@@ -149,7 +149,7 @@ func (r *ratio) onFloor(tb testing.TB, bed *bed, like *load) *load {
 	form := url.Values{"x": {strings.Repeat("x", max(len(body)-len("x="), 0))}}
 	return &load{
 		address: address, tls: like.tls, handshake: like.handshake,
-		request: always(request(http.MethodPost, address, r.floor, nil, form.Encode())),
+		request: always(request(http.MethodPost, address, path, nil, form.Encode())),
 	}
 }
 
