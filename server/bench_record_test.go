@@ -42,5 +42,5 @@ func BenchmarkRecord(b *testing.B) {
 	b.ReportMetric(recording, "µs/recording")
 	b.ReportMetric(median(costs[2]), "µs/opaque")
 	b.ReportMetric(floor, "µs/floor")
-	addRow(b, "f  recording an issued token", " %8.0f %8.0f %7.2f %7s %5s", floor, recording, recording/floor, "20 µs", judge(recording <= 20))
+	addRow(b, "g  recording an issued token", " %8.0f %8.0f %7.2f %7s %5s", floor, recording, recording/floor, "20 µs", judge(recording <= 20))
 }
