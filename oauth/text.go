@@ -3,7 +3,9 @@ package oauth
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -37,8 +39,28 @@ func List(values []string) string {
 	return strings.Join(values, ", ")
 }
 
-// JSONText is the text of a decoder's error without the decoder's own prefix.
-func JSONText(err error) string { return strings.TrimPrefix(err.Error(), "json: ") }
+// JSONText is the text of a decoder's error without the decoder's own prefix, and
+// without the names of types of Go, which mean nothing to who has sent the text.
+func JSONText(err error) string {
+	if wrong, ok := errors.AsType[*strict.UnmarshalTypeError](err); ok {
+		return wrong.Value + " in place of " + expectedKind(wrong.Type.Kind())
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+func expectedKind(kind reflect.Kind) string {
+	switch kind {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	}
+	return "a number"
+}
 
 // JSONKind names the type of a JSON value in words for an error.
 func JSONKind(raw []byte) string {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 )
 
@@ -239,6 +240,9 @@ func (j *judgement) checkSettled(context.Context) error {
 	}
 	if m.ApplicationType == appMobile && !j.rules.MobileApps {
 		return j.refuseMember("application_type", "web or native", appMobile, "send native", "is %s, expected web or native", appMobile)
+	}
+	if _, older := j.members[olderSubjectDN]; older && m.TokenEndpointAuthMethod == oauth.AuthTLS && len(m.tlsNames()) == 0 {
+		return j.refuseMember(mtls.KindSubjectDN, mtls.KindSubjectDN, olderSubjectDN, "write it as "+mtls.KindSubjectDN, "is sent by its older name, %s", olderSubjectDN)
 	}
 	for _, name := range m.tlsNames() {
 		if names := j.rules.CertificateNames; len(names) > 0 && !slices.Contains(names, name.member) {

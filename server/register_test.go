@@ -131,6 +131,28 @@ func TestRegistrationTokenWhoseAnswerIsLost(t *testing.T) {
 	want(t, r.Delete(), 204)
 }
 
+// A refusal speaks of what was sent, by the error that the member has, and not of how
+// it is read.
+func TestRegisterIsRefusedPlainly(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Registering())
+	r := s.Registrant(s.MTLS)
+	for _, test := range []struct{ body, code, says string }{
+		{`[]`, "invalid_client_metadata", "array in place of an object"},
+		{`"x"`, "invalid_client_metadata", "string in place of an object"},
+		{`{"redirect_uris":["https://tpp.example/cb","https://tpp.example/cb"]}`, "invalid_redirect_uri", "twice"},
+		{`{"redirect_uris":[""]}`, "invalid_redirect_uri", "entry 1 is empty"},
+		{`{"contacts":["a","a"]}`, "invalid_client_metadata", "twice"},
+		{`{"token_endpoint_auth_method":"tls_client_auth","tls_client_auth_dn":"CN=a"}`, "invalid_client_metadata", "older name, tls_client_auth_dn"},
+	} {
+		answer := r.Register(test.body)
+		wantAnswer(t, answer, 400, test.code)
+		if says, _ := answer.JSON["error_description"].(string); !strings.Contains(says, test.says) || strings.Contains(says, "Go value") {
+			t.Errorf("%s: %s", test.body, answer)
+		}
+	}
+}
+
 // Whatever software can say of itself comes back as it is in force, and can be sent
 // back; what cannot be honoured is refused, left out or replaced.
 func TestRegisterEveryMember(t *testing.T) {
