@@ -95,7 +95,7 @@ func (p profile) checkKey(public crypto.PublicKey) (KeyAlgorithm, error) {
 		return "", err
 	}
 	if !slices.Contains(p.keys, algorithm) {
-		return "", oauth.InvalidRequest("profile %q takes keys of %v, not %s", string(p.name), p.keys, algorithm)
+		return "", oauth.InvalidRequest("profile %q takes keys of %s, not %s", string(p.name), oauth.List(p.keys), algorithm)
 	}
 	return algorithm, nil
 }

@@ -28,15 +28,23 @@ func Shown(text string) string {
 func Quote(text string) string { return strconv.Quote(Shown(text)) }
 
 // List shows values that the reader may choose from.
-func List(values []string) string {
+func List[S ~string](values []S) string {
 	if len(values) == 0 {
 		return "(none)"
 	}
 	const most = 20
-	if len(values) > most {
-		return strings.Join(values[:most], ", ") + ", ..."
+	var list strings.Builder
+	for i, value := range values {
+		if i > 0 {
+			list.WriteString(", ")
+		}
+		if i == most {
+			list.WriteString("...")
+			break
+		}
+		list.WriteString(string(value))
 	}
-	return strings.Join(values, ", ")
+	return list.String()
 }
 
 // JSONText is the text of a decoder's error without the decoder's own prefix, and

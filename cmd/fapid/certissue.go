@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,9 +33,52 @@ func holderFlags(command *cobra.Command, request *admin.IssueRequest) {
 // termFlags say how long a certificate lasts.
 func termFlags(command *cobra.Command, term *admin.Term) {
 	set := command.Flags()
-	set.IntVar(&term.Days, "days", 0, "how many days the certificate lasts (default: as long as the profile allows)")
-	set.TimeVar(&term.NotAfter, "not-after", time.Time{}, []string{time.RFC3339}, "when it ends, such as 2030-01-31T12:00:00Z")
+	set.Var((*days)(&term.Days), "days", "how many days the certificate lasts (default: as long as the profile allows)")
+	set.Var((*moment)(&term.NotAfter), "not-after", "when it ends, such as 2030-01-31T12:00:00Z")
 	command.MarkFlagsMutuallyExclusive("days", "not-after")
+}
+
+// days are a number of days, from one on.
+type days int
+
+func (d *days) Set(text string) error {
+	count, err := strconv.Atoi(text)
+	if err != nil || count < 1 {
+		return errors.New("not a number of days from 1 on")
+	}
+	*d = days(count)
+	return nil
+}
+
+func (d *days) Type() string { return "int" }
+
+func (d *days) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*d))
+}
+
+// moment is a time of RFC 3339, or a day, which is its first moment in UTC.
+type moment time.Time
+
+func (m *moment) Set(text string) error {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.Parse(layout, text); err == nil {
+			*m = moment(at)
+			return nil
+		}
+	}
+	return errors.New("not a time such as 2030-01-31T12:00:00Z or 2030-01-31")
+}
+
+func (m *moment) Type() string { return "time" }
+
+func (m *moment) String() string {
+	if time.Time(*m).IsZero() {
+		return ""
+	}
+	return time.Time(*m).Format(time.RFC3339)
 }
 
 func certIssueCommand(open Opener, asJSON *bool) *cobra.Command {

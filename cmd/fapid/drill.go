@@ -154,7 +154,7 @@ func (f *drillFlags) folder(name string) string {
 func (f *drillFlags) certificates(command *cobra.Command, operator *admin.Client, p *participant.Participant, name string) ([]drill.Result, error) {
 	words := []string{string(mtls.MatchStrict), string(mtls.MatchAnyOrder), string(mtls.MatchBrazil)}
 	if !slices.Contains(words, f.matching) {
-		return nil, wrongUsage(command, fmt.Errorf("there is no DN matching %q; there are %v", f.matching, words))
+		return nil, wrongUsage(command, fmt.Errorf("there is no DN matching %q; there are %s", f.matching, oauth.List(words)))
 	}
 	ctx := command.Context()
 	made, err := (&drill.Drill{

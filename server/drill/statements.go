@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/registration/faults"
 	"github.com/fapid/fapid/server/admin"
@@ -72,7 +73,7 @@ func Choose(realm *admin.RealmView, name string) (*registration.Ecosystem, error
 	ecosystem, known := registration.FindEcosystem(name)
 	switch {
 	case !known:
-		return nil, fmt.Errorf("there is no ecosystem %q; there are %v", name, registration.Ecosystems())
+		return nil, fmt.Errorf("there is no ecosystem %q; there are %s", name, oauth.List(registration.Ecosystems()))
 	case realm.Registration == nil:
 		return nil, fmt.Errorf("no software registers itself at the realm %s: its configuration has no registration", realm.Name)
 	}
