@@ -226,7 +226,7 @@ revoked, which --revoke-old does at once.`,
 			if csr != "" {
 				text, err := readInput(command, csr)
 				if err != nil {
-					return wrongUsage(command, err)
+					return err
 				}
 				request.CSR = string(text)
 			}
