@@ -170,6 +170,14 @@ func (a *Authority) RevokedThumbprint(thumbprint string) bool {
 	return a.thumbprints[thumbprint]
 }
 
+// Revocations counts what was revoked since the start: it tells when what was made of
+// the revocations before is out of date.
+func (a *Authority) Revocations() uint64 {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.changes
+}
+
 func (a *Authority) revocation(serial string) (Revocation, bool) {
 	key, err := serialKey(serial)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fapid/fapid/certs"
@@ -63,6 +64,7 @@ type Directory struct {
 
 	writing sync.Mutex // one change at a time
 	mu      sync.RWMutex
+	changes atomic.Uint64 // counts them, once memory shows them
 
 	organisations records[Organisation]
 	software      records[SoftwareStatement]
@@ -192,6 +194,7 @@ func (d *Directory) commit(ctx context.Context, edits ...edit) error {
 	for _, edit := range edits {
 		edit.show()
 	}
+	d.changes.Add(1)
 	return nil
 }
 
