@@ -99,7 +99,7 @@ into the --out folder. The CA keeps no copy of the key.`,
 			if name == "" {
 				name = string(request.Profile)
 			}
-			if err := writable(out, force, name+admin.ChainFile, name+admin.KeyFile, name+admin.BundleFile); err != nil {
+			if err := writable(out, force, "choose another --name or --out, or use --force", name+admin.ChainFile, name+admin.KeyFile, name+admin.BundleFile); err != nil {
 				return err
 			}
 			return open.with(command, func(operator *admin.Client) error {
@@ -138,14 +138,14 @@ into the --out folder. The CA keeps no copy of the key.`,
 
 // writable makes the folder and refuses to overwrite: a key that is overwritten
 // is lost.
-func writable(folder string, force bool, names ...string) error {
+func writable(folder string, force bool, instead string, names ...string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
 	for _, name := range names {
 		path := filepath.Join(folder, name)
 		if _, err := os.Lstat(path); err == nil && !force {
-			return fmt.Errorf("%s: %w; choose another --name or --out, or use --force", path, fs.ErrExist)
+			return fmt.Errorf("%s: %w; %s", path, fs.ErrExist, instead)
 		}
 	}
 	return nil
@@ -231,7 +231,7 @@ revoked, which --revoke-old does at once.`,
 				request.CSR = string(text)
 			}
 			if request.NewKey = newKey != ""; request.NewKey {
-				if err := writable(filepath.Dir(newKey), false, filepath.Base(newKey)); err != nil {
+				if err := writable(filepath.Dir(newKey), false, "choose another --new-key", filepath.Base(newKey)); err != nil {
 					return err
 				}
 			}

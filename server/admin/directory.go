@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"github.com/fapid/fapid/oauth"
 )
 
 // DirectoryTable is a kind of records of the directory of participants.
@@ -75,19 +77,22 @@ func (c *Client) DirectoryList(ctx context.Context, table DirectoryTable) (recor
 
 // place is the path of a record. Software is below its organisation.
 func (c *Client) place(ctx context.Context, table DirectoryTable, id string) (string, error) {
-	if table == Organisations {
-		return "/organisations/" + url.PathEscape(id), nil
-	}
 	all, err := c.DirectoryList(ctx, table)
 	if err != nil {
 		return "", err
 	}
 	for _, record := range all {
-		if record[table.id()] == id {
-			return fmt.Sprintf("/organisations/%s/softwarestatements/%s", record[Organisations.id()], id), nil
+		if record[table.id()] != id {
+			continue
 		}
+		at := fmt.Sprintf("/organisations/%s", record[Organisations.id()])
+		if table == SoftwareStatements {
+			at += "/softwarestatements/" + id
+		}
+		return at, nil
 	}
-	return "", &APIError{Status: http.StatusNotFound, Code: "not_found", Description: "no software statement " + id}
+	what := map[DirectoryTable]string{Organisations: "organisation", SoftwareStatements: "software statement"}[table]
+	return "", &APIError{Status: http.StatusNotFound, Code: "not_found", Description: fmt.Sprintf("no %s %s", what, oauth.Quote(id))}
 }
 
 // DirectoryRecord reads a record, as JSON.
