@@ -36,7 +36,7 @@ var errRaced = fmt.Errorf("another request has just exchanged it; a lost answer 
 func (s *Sessions) makeRefreshable(session *recorded, a *Authorization) string {
 	session.Refresh = &Refreshable{
 		Lifetime: int64(a.Client.RefreshLifetime / time.Second), FromLastUse: a.Client.RefreshFromLastUse,
-		CertificateSubject: a.CertificateSubject,
+		CertificateSubject: a.CertificateSubject, CertificateIssuer: a.CertificateIssuer,
 	}
 	session.Refresh.extend(s.now())
 	session.Seed = make([]byte, secretBytes)
