@@ -263,11 +263,19 @@ func TestRefreshBinding(t *testing.T) {
 	s := servertest.Start(t, keeping)
 	t.Run("renewed, taken", func(t *testing.T) {
 		tpp := s.TPP("renews", refreshing, servertest.Under("keep"))
-		token := begin(t, tpp).refresh
+		token, before := begin(t, tpp).refresh, certificateThumbprint(tpp)
 		tpp.Renew()
-		fetched := pairOf(t, refresh(tpp, token))
+		answer := refresh(tpp, token)
+		fetched := pairOf(t, answer)
 		if bound := claims(t, fetched.access)["cnf"].(map[string]any)["x5t#S256"]; bound != certificateThumbprint(tpp) || !alive(tpp, fetched.access) {
 			t.Errorf("the new token is bound to %v", bound)
+		}
+		// The trace and the log say so, and so does what is kept of the session.
+		if event := s.Explain(answer); event.CertificateBefore != before || !strings.Contains(s.Log.String(), `"certificate_before":"`+before+`"`) {
+			t.Errorf("the trace has %q as the certificate before, want %s", event.CertificateBefore, before)
+		}
+		if kept := s.Operate("GET", "/realms/default/sessions?client_id=renews", "").Body; !strings.Contains(kept, `"renewed_certificate":"`+certificateThumbprint(tpp)+`"`) {
+			t.Errorf("the session has %s", kept)
 		}
 	})
 	t.Run("renewed, refused", func(t *testing.T) {

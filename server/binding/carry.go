@@ -47,6 +47,7 @@ func Carry(bound *oauth.Confirmation, began Identity, client *Client, certificat
 	case client.AuthMethod != oauth.AuthTLS && client.AuthMethod != oauth.AuthSelfSignedTLS && now.Subject != began.Subject:
 		event.Fail(check, expected+", or a renewed one of "+began.Subject, presented+" of "+now.Subject, "use a certificate of the same subject, or begin another session")
 	default:
+		event.CertificateBefore = bound.CertificateThumbprint
 		event.Pass(check, expected+", or a renewed one of the same identity", "renewed: "+presented+" of "+now.Subject)
 		return carried, nil
 	}

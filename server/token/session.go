@@ -57,6 +57,9 @@ type Refreshable struct {
 	// and CertificateIssuer the CA it is from, by its key: by both a renewed one is known.
 	CertificateSubject string `json:"certificate_subject,omitempty"`
 	CertificateIssuer  string `json:"certificate_issuer,omitempty"`
+	// Renewed is the x5t#S256 of the renewed certificate that the latest access token is
+	// bound to; empty while that is the one the session began with.
+	Renewed string `json:"renewed_certificate,omitempty"`
 }
 
 // SessionState is where a session stands; one that has expired is not listed.
