@@ -274,7 +274,7 @@ func TestRefreshBinding(t *testing.T) {
 		if event := s.Explain(answer); event.CertificateBefore != before || !strings.Contains(s.Log.String(), `"certificate_before":"`+before+`"`) {
 			t.Errorf("the trace has %q as the certificate before, want %s", event.CertificateBefore, before)
 		}
-		if kept := s.Operate("GET", "/realms/default/sessions?client=renews", "").Body; !strings.Contains(kept, `"renewed_certificate":"`+certificateThumbprint(tpp)+`"`) {
+		if kept := s.Operate("GET", "/realms/default/sessions?client=renews", "").Body; !strings.Contains(kept, `"renewed_certificate": "`+certificateThumbprint(tpp)+`"`) {
 			t.Errorf("the session has %s", kept)
 		}
 	})
