@@ -20,6 +20,7 @@ import (
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/mtls/doctor"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server"
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/drill"
@@ -65,7 +66,7 @@ Exit code: 0 as expected, 1 something was not.`,
 	}
 	flags.sandbox(command)
 	command.Flags().StringVar(&client, "client", "tpp-tls", "client whose certificates are made wrong, by its id or its folder")
-	command.Flags().StringVar(&flags.matching, "dn-matching", string(mtls.MatchStrict), matchingUsage)
+	command.Flags().StringVar(&flags.matching, "dn-matching", "", matchingUsage)
 	command.Flags().BoolVar(&flags.run, "run", false, "try everything at the server")
 	command.AddCommand(drillCertsCommand(open), drillStatementsCommand(open))
 	return command
@@ -78,7 +79,7 @@ type drillFlags struct {
 	run, asJSON   bool
 }
 
-const matchingUsage = "dn_matching of the client's policy: strict, any_order or brazil"
+const matchingUsage = "dn_matching of the client's policy: strict, any_order or brazil (default: its ecosystem's, or strict)"
 
 // sandbox adds the flags of a drill that is about the sandbox's own server.
 func (f *drillFlags) sandbox(command *cobra.Command) {
@@ -137,7 +138,7 @@ Exit code: 0 as expected, 1 something was not.`,
 	flags.common(command)
 	set := command.Flags()
 	set.StringVar(&flags.out, "out", "", "folder to write to (default: drill/certs in --dir)")
-	set.StringVar(&flags.matching, "dn-matching", string(mtls.MatchStrict), matchingUsage)
+	set.StringVar(&flags.matching, "dn-matching", "", matchingUsage)
 	set.BoolVar(&flags.run, "run", false, "present each certificate to the server")
 	return command
 }
@@ -153,12 +154,12 @@ func (f *drillFlags) folder(name string) string {
 // certificates makes the family of certificates and, with --run, presents it.
 func (f *drillFlags) certificates(command *cobra.Command, operator *admin.Client, p *participant.Participant, name string) ([]drill.Result, error) {
 	words := []string{string(mtls.MatchStrict), string(mtls.MatchAnyOrder), string(mtls.MatchBrazil)}
-	if !slices.Contains(words, f.matching) {
+	if command.Flags().Changed("dn-matching") && !slices.Contains(words, f.matching) {
 		return nil, wrongUsage(command, fmt.Errorf("there is no DN matching %q; there are %s", f.matching, oauth.List(words)))
 	}
 	ctx := command.Context()
 	made, err := (&drill.Drill{
-		Participant: p, CA: filepath.Join(f.dir, "ca"), Matching: mtls.Matching(f.matching), Now: time.Now(),
+		Participant: p, CA: filepath.Join(f.dir, "ca"), Matching: f.matchingOf(p), Now: time.Now(),
 		Revoked: func(key crypto.Signer) ([]*x509.Certificate, error) { return revokedFor(ctx, operator, p, key) },
 	}).Certificates()
 	if err != nil {
@@ -175,6 +176,19 @@ func (f *drillFlags) certificates(command *cobra.Command, operator *admin.Client
 		return f.perform(ctx, operator, p, made)
 	}
 	return expectations(drill.Server{}.Present(p, made)), nil
+}
+
+// matchingOf is how the server compares the client's name: an ecosystem that says so
+// says it for all of its clients.
+func (f *drillFlags) matchingOf(p *participant.Participant) mtls.Matching {
+	ecosystem, known := registration.FindEcosystem(p.Metadata.Ecosystem)
+	switch {
+	case f.matching != "":
+		return mtls.Matching(f.matching)
+	case known && ecosystem.DNMatching != "":
+		return ecosystem.DNMatching
+	}
+	return mtls.MatchStrict
 }
 
 func expectations(cases []drill.Case) []drill.Result {
