@@ -36,7 +36,7 @@ func drillCommand(open Opener) *cobra.Command {
 		Long: `Drill makes the things that a server must refuse, each with one fault, so that
 every refusal can be had on purpose. With --run it tries all of them at the server of
 the sandbox: the certificates as a client of it, the registrations in every ecosystem
-by whose rules the realm believes the directory.
+by whose rules a realm believes the directory.
 
 Exit code: 0 as expected, 1 something was not.`,
 		Example: `  fapid drill --run
@@ -52,7 +52,9 @@ Exit code: 0 as expected, 1 something was not.`,
 				return err
 			}
 			return open.with(command, func(operator *admin.Client) error {
-				results, err := flags.certificates(command, operator, p, client)
+				of := flags
+				of.realm = "" // the client's
+				results, err := of.certificates(command, operator, p, client)
 				if err != nil {
 					return err
 				}
@@ -85,7 +87,7 @@ const matchingUsage = "dn_matching of the client's policy: strict, any_order or 
 func (f *drillFlags) sandbox(command *cobra.Command) {
 	set := command.Flags()
 	dirFlag(set, &f.dir)
-	set.StringVar(&f.realm, "realm", "", "realm of the sandbox (default: the default realm)")
+	set.StringVar(&f.realm, "realm", "", "realm where software registers (default: the first that takes it)")
 	set.StringVar(&f.cacert, "cacert", "", "PEM file of trusted roots (default: the sandbox's)")
 	f.common(command)
 }
