@@ -2,6 +2,7 @@ package registration
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -89,6 +90,14 @@ func (r *Registry) Warnings(client *Client) []string {
 	var warnings []string
 	for _, deception := range deceptions(m.ClientName) {
 		warnings = append(warnings, "client_name "+deception)
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Localized)) {
+		if of, _ := localized(name); of != "client_name" {
+			continue
+		}
+		for _, deception := range deceptions(m.Localized[name]) {
+			warnings = append(warnings, name+" "+deception)
+		}
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -55,6 +55,7 @@ func (r *rules) build(m Metadata, kept *credential, from jwk.Origin) (*Client, e
 		checkRequests,
 		checkBackchannel,
 		checkURIs,
+		checkLocalized,
 		checkFurther,
 		checkSoftware,
 		r.setScope,

@@ -37,6 +37,9 @@ func (j *judgement) applyStatement(context.Context) error {
 		var err error
 		switch fact := vouched[rule.Member].(type) {
 		case text:
+			if stated := *fact(j.facts); stated != "" {
+				j.dropLocalized(rule.Member)
+			}
 			err = j.applyText(&rule, field.(*string), *fact(j.facts))
 		case texts:
 			err = j.applyTexts(&rule, field.(*[]string), *fact(j.facts))

@@ -161,7 +161,7 @@ func TestRegisterEveryMember(t *testing.T) {
 	tpp := s.TPP("known", servertest.JWT)
 	full := map[string]any{
 		"client_name": "Full", "client_uri": "https://tpp.example", "logo_uri": "https://tpp.example/logo", "policy_uri": "https://tpp.example/p", "tos_uri": "https://tpp.example/t",
-		"contacts": []any{"a@tpp.example"}, "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256",
+		"contacts": []any{"a@tpp.example"}, "client_name#ja-Jpan-JP": "クライアント名", "tos_uri#de": "https://tpp.example/agb", "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256",
 		"grant_types": []any{"client_credentials"}, "response_types": []any{}, "redirect_uris": []any{"https://tpp.example/cb"}, "scope": "accounts payments",
 		"jwks": parsed(t, tpp.Metadata.JWKS), "software_id": "s", "software_version": "1", "application_type": "native", "subject_type": "public",
 		"id_token_signed_response_alg": "PS256", "userinfo_signed_response_alg": "ES256", "request_object_signing_alg": "ES256",
@@ -175,14 +175,14 @@ func TestRegisterEveryMember(t *testing.T) {
 		"tls_client_certificate_bound_access_tokens": true, "dpop_bound_access_tokens": true, "use_mtls_endpoint_aliases": true,
 	}
 	everywhere(t, s, func(t *testing.T, r *servertest.Registrant) {
-		sent := servertest.Changed(full, "scope", []string{"accounts", "payments"}, "authorization_details_types", []string{"x"}, "backchannel_user_code_parameter", true, "unknown", 1)
+		sent := servertest.Changed(full, "scope", []string{"accounts", "payments"}, "authorization_details_types", []string{"x"}, "backchannel_user_code_parameter", true, "unknown", 1, "localized", map[string]any{"client_name#fr": "x"})
 		for _, answer := range []servertest.Answer{want(t, r.Register(sent), 201), want(t, r.Update(r.Answer.Body), 200), want(t, r.Update(r.Answer.Body), 200)} {
 			for member, value := range full {
 				if value != nil && !reflect.DeepEqual(answer.JSON[member], value) && !reflect.DeepEqual(value, []any{}) {
 					t.Errorf("%s is %v, want %v", member, answer.JSON[member], value)
 				}
 			}
-			for _, member := range []string{"authorization_details_types", "backchannel_user_code_parameter", "unknown", "policy", "registered_by", "ecosystem", "registration_scope"} {
+			for _, member := range []string{"authorization_details_types", "backchannel_user_code_parameter", "unknown", "localized", "client_name#fr", "policy", "registered_by", "ecosystem", "registration_scope"} {
 				if answer.JSON[member] != nil {
 					t.Errorf("%s is answered: %v", member, answer.JSON[member])
 				}
@@ -217,6 +217,11 @@ type badMember struct {
 func members() []badMember {
 	rows := []badMember{
 		{[]any{"redirect_uris", []string{"https://tpp.example/cb#f"}}, "invalid_redirect_uri", "fragment"},
+		{[]any{"client_name#fr", 1}, "invalid_client_metadata", "client_name#fr must be a string"},
+		{[]any{"client_name#", "x"}, "invalid_client_metadata", "language tag"},
+		{[]any{"client_name#f_r", "x"}, "invalid_client_metadata", "language tag"},
+		{[]any{"client_name#fr", ""}, "invalid_client_metadata", "is empty"},
+		{[]any{"logo_uri#fr", "javascript:alert(1)"}, "invalid_client_metadata", "logo_uri#fr"},
 		{[]any{"redirect_uris", []string{"http://tpp.example/cb"}}, "invalid_redirect_uri", "https"},
 		{[]any{"redirect_uris", []string{"javascript:alert(1)"}}, "invalid_redirect_uri", "absolute"},
 		{[]any{"redirect_uris", []string{"data:text/html,x"}}, "invalid_redirect_uri", "absolute"},
