@@ -213,7 +213,11 @@ func certRenewCommand(open Opener, asJSON *bool) *cobra.Command {
 		Long: `Renew prints a new certificate with the subject, names and profile of an old one,
 and its issuing CA. It is for the same key, unless --new-key has one made or --csr
 brings one. Both certificates are good side by side until the old one ends, or is
-revoked, which --revoke-old does at once.`,
+revoked, which --revoke-old does at once.
+
+Tokens stay bound to the certificate they were issued to. Refresh tokens go on with the
+new one where the client's policy has refresh_with_renewed_certificate, as the built-in
+ones do; a policy without it, under policies in fapid.yaml, wants another session.`,
 		Example: `  fapid cert renew 47c1d20e8a5f6b3c9d0e1f2a3b4c5d6e7f8091a2 > tpp.pem
   fapid cert renew tpp.pem --out renewed.pem
   fapid cert renew tpp.pem --out renewed.pem --new-key renewed.key --revoke-old`,
