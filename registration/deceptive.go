@@ -106,7 +106,9 @@ func (r *Registry) Warnings(client *Client) []string {
 	others = slices.DeleteFunc(others, func(id string) bool {
 		other := r.registeredAs(id)
 		theirs, also := other.software()
-		return id == client.ID || vouched && also && of == theirs
+		// Software has a client at its directory, which nobody but that registers.
+		atDirectory := of.issuer == DirectoryIssuer && other.RegisteredBy == "" && other.SoftwareID == of.id
+		return id == client.ID || vouched && (also && of == theirs || atDirectory)
 	})
 	const shown = 3
 	slices.Sort(others)
