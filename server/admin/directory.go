@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -131,9 +132,12 @@ func (c *Client) PutDirectoryRecord(ctx context.Context, table DirectoryTable, r
 	if table == SoftwareStatements {
 		owner, _ := members[Organisations.id()].(string)
 		if owner == "" {
-			return nil, false, fmt.Errorf("the software has no OrganisationId, and the id of none that there is")
+			return nil, false, errors.New("OrganisationId is missing: the id of the organisation that the software is of")
 		}
-		at += "/" + url.PathEscape(owner) + "/softwarestatements"
+		if at, err = c.place(ctx, Organisations, owner); err != nil {
+			return nil, false, err
+		}
+		at += "/softwarestatements"
 	}
 	content, _, err := c.directory(ctx, http.MethodPost, at, nil, record)
 	return content, true, err
