@@ -120,7 +120,18 @@ func TestBadRequests(t *testing.T) {
 			refused(t, err, "certificate request")
 		})
 	}
+	_, err = certs.ParseCSR([]byte(bitcoin))
+	refused(t, err, "unsupported elliptic curve")
 }
+
+// bitcoin is a request of OpenSSL for a key on secp256k1.
+const bitcoin = `-----BEGIN CERTIFICATE REQUEST-----
+MIHFMGwCAQAwDTELMAkGA1UEAwwCazEwVjAQBgcqhkjOPQIBBgUrgQQACgNCAATx
+PZ49OE0SBNfuYXh5+FpD6wweBjc/yNEnLsxpsrkyjUGc+1Gv8RqrH7CS5tBd69rb
+8XipZ/eKWBOTiE169qx5oAAwCgYIKoZIzj0EAwIDSQAwRgIhAJq/85ZdSvNcWCgX
+vsNoABwTS5JpiTrWrZ4ZbgjNv/EiAiEAy/vxG+nfKU8s9yrzNCobc9BYoHu1c/dR
+RJmYm5qVFRo=
+-----END CERTIFICATE REQUEST-----`
 
 // The three parts of a PKCS #10 request, to forge with.
 type (

@@ -8,8 +8,11 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"slices"
+	"strings"
 
 	"github.com/fapid/fapid/oauth"
 )
@@ -95,7 +98,7 @@ func (p profile) checkKey(public crypto.PublicKey) (KeyAlgorithm, error) {
 		return "", err
 	}
 	if !slices.Contains(p.keys, algorithm) {
-		return "", oauth.InvalidRequest("profile %q takes keys of %v, not %s", string(p.name), p.keys, algorithm)
+		return "", oauth.InvalidRequest("profile %q takes keys of %s, not %s", string(p.name), oauth.List(p.keys), algorithm)
 	}
 	return algorithm, nil
 }
@@ -135,9 +138,23 @@ func ParseCSR(text []byte) (*x509.CertificateRequest, error) {
 	}
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil {
-		return nil, oauth.InvalidRequest("not a PKCS #10 certificate request").Because("%w", err)
+		return nil, unreadable(der, err)
 	}
 	return csr, nil
+}
+
+// unreadable tells a request whose key or names are of a kind that is not known here
+// from what is no request at all.
+func unreadable(der []byte, err error) error {
+	var request struct {
+		Unsigned  asn1.RawValue
+		Algorithm pkix.AlgorithmIdentifier
+		Signature asn1.BitString
+	}
+	if rest, wrong := asn1.Unmarshal(der, &request); wrong != nil || len(rest) > 0 || request.Unsigned.Tag != asn1.TagSequence {
+		return oauth.InvalidRequest("not a PKCS #10 certificate request").Because("%w", err)
+	}
+	return oauth.InvalidRequest("certificate request has what cannot be certified: %s", oauth.Shown(strings.TrimPrefix(err.Error(), "x509: "))).Because("%w", err)
 }
 
 // checkCSR holds the key against the profile, and proves that the requester has

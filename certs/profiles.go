@@ -213,7 +213,7 @@ func (p Profile) Attributes() []string {
 func (p Profile) row() (profile, error) {
 	i := slices.IndexFunc(profiles, func(row profile) bool { return row.name == p })
 	if i < 0 {
-		return profile{}, oauth.InvalidRequest("unknown certificate profile %q; there are %v", string(p), Profiles())
+		return profile{}, oauth.InvalidRequest("unknown certificate profile %q; there are %s", string(p), oauth.List(Profiles()))
 	}
 	return profiles[i], nil
 }
@@ -281,7 +281,7 @@ func (p profile) checkName(name mtls.Name) error {
 			return err
 		}
 		if len(rest) == 0 || len(rest[0]) != 1 || !rest[0][0].OID.Equal(want.OID) {
-			return p.badName("wants %s next, after %d attributes", rule.typ, len(name)-len(rest))
+			return p.badName("wants %s after %d attributes; in the order of the certificate it has %s, and RFC 4514 writes the last of them first", rule.typ, len(name)-len(rest), oauth.List(p.name.Attributes()))
 		}
 		got := rest[0][0]
 		rest = rest[1:]

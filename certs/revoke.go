@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +58,13 @@ func ParseReason(s string) (Reason, error) {
 			return reason, nil
 		}
 	}
-	return 0, oauth.InvalidRequest("%q is not a reason to revoke a certificate", s)
+	var final []string
+	for _, reason := range slices.Sorted(maps.Keys(reasonNames)) {
+		if reason.final() {
+			final = append(final, reasonNames[reason])
+		}
+	}
+	return 0, oauth.InvalidRequest("%q is not a reason to revoke a certificate; there are %s", s, oauth.List(final))
 }
 
 // MarshalText spells the reason by name in JSON.
@@ -168,6 +176,14 @@ func (a *Authority) RevokedThumbprint(thumbprint string) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return a.thumbprints[thumbprint]
+}
+
+// Revocations counts what was revoked since the start: it tells when what was made of
+// the revocations before is out of date.
+func (a *Authority) Revocations() uint64 {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.changes
 }
 
 func (a *Authority) revocation(serial string) (Revocation, bool) {

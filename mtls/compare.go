@@ -2,9 +2,11 @@ package mtls
 
 import (
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Matching says how a registered subject is held against a certificate's. The
@@ -58,8 +60,38 @@ func compareKeys(registered, presented Name, r, p []string, ordered bool) *Diffe
 		if a >= 0 && b >= 0 && r[a] == p[b] {
 			continue
 		}
-		return &Difference{Index: i, Registered: registered.at(a), Presented: presented.at(b)}
+		difference := &Difference{Index: i, Registered: registered.at(a), Presented: presented.at(b)}
+		difference.tellApart()
+		return difference
 	}
+}
+
+// tellApart writes letters beyond ASCII as RFC 4514 section 2.4 has them escaped, where
+// they are what differs: a Cyrillic letter looks like a Latin one.
+func (d *Difference) tellApart() {
+	registered, presented := []rune(d.Registered), []rune(d.Presented)
+	for i := range min(len(registered), len(presented)) {
+		r, p := foldRune(registered[i]), foldRune(presented[i])
+		switch {
+		case r == p:
+			continue
+		case r > unicode.MaxASCII || p > unicode.MaxASCII:
+			d.Registered, d.Presented = escapeBeyondASCII(d.Registered), escapeBeyondASCII(d.Presented)
+		}
+		return
+	}
+}
+
+func escapeBeyondASCII(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if text[i] < utf8.RuneSelf {
+			b.WriteByte(text[i])
+		} else {
+			fmt.Fprintf(&b, "\\%02X", text[i])
+		}
+	}
+	return b.String()
 }
 
 func compareUnordered(registered, presented Name, r, p []string) *Difference {

@@ -123,12 +123,14 @@ func TestDifferentNames(t *testing.T) {
 		{"CN=a,OU=A,O=x,OU=B", "CN=a,OU=B,O=x,OU=A", Difference{2, "OU=A", "OU=B"}},
 		{`CN=a\,O\=b`, "CN=a,O=b", Difference{1, `CN=a\,O=b`, "CN=a"}},
 		{"CN=ab", "CN=a b", Difference{1, "CN=ab", "CN=a b"}},
-		{"CN=a\u200bb", "CN=ab", Difference{1, "CN=a\u200bb", "CN=ab"}}, // zero width space
-		{"CN=\u0430", "CN=a", Difference{1, "CN=\u0430", "CN=a"}},       // Cyrillic a
-		{"CN=1", "CN=#020101", Difference{1, "CN=1", "CN=#020101"}},     // not text
+		{"CN=a\u200bb", "CN=ab", Difference{1, `CN=a\E2\80\8Bb`, "CN=ab"}}, // zero width space
+		{"CN=\u0430", "CN=a", Difference{1, `CN=\D0\B0`, "CN=a"}},          // Cyrillic a
+		{"CN=1", "CN=#020101", Difference{1, "CN=1", "CN=#020101"}},        // not text
 		{"1.2.3.4=#0401ff", "1.2.3.4=#0401fe", Difference{1, "1.2.3.4=#0401ff", "1.2.3.4=#0401fe"}},
-		{"CN=#0c01e9", "CN=#1401e9", Difference{1, "CN=#0c01e9", "CN=é"}}, // not UTF-8
+		{"CN=#0c01e9", "CN=#1401e9", Difference{1, "CN=#0c01e9", `CN=\C3\A9`}}, // not UTF-8
 		{"UID=a", "CN=a", Difference{1, "UID=a", "CN=a"}},
+		{"CN=tеst", "CN=test", Difference{1, `CN=t\D0\B5st`, "CN=test"}}, // Cyrillic, Latin
+		{"CN=é a", "CN=É b", Difference{1, "CN=é a", "CN=É b"}},          // differ elsewhere
 	} {
 		d := CompareNames(mustDN(t, c.registered), mustDN(t, c.presented), MatchStrict)
 		if d == nil || *d != c.want {

@@ -89,6 +89,38 @@ func (p *Presented) Subject() Name { return p.subject }
 // SubjectText is the subject of the leaf as an RFC 4514 string.
 func (p *Presented) SubjectText() string { return p.subjectText }
 
+// Issuer tells CAs apart by their keys: the SHA-256, in base64url, of the public key
+// that signed the leaf, so that a CA whose own certificate was renewed is the same. It
+// is the leaf's own key where that is self-signed, and empty where no [Trust] has found
+// a chain.
+func (p *Presented) Issuer() string {
+	signer := p.signer()
+	if signer == nil {
+		return ""
+	}
+	sum := sha256.Sum256(signer.RawSubjectPublicKeyInfo)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// signer is the certificate of the CA that signed the leaf. Which Trust found it does
+// not matter: only one key can have signed it.
+func (p *Presented) signer() *x509.Certificate {
+	if selfSigned(p.Leaf) {
+		return p.Leaf
+	}
+	all := p.verdicts.Load()
+	if all == nil {
+		return nil
+	}
+	for _, v := range *all {
+		if len(v.paths) > 0 {
+			chain := v.paths[0].chain
+			return chain[min(1, len(chain)-1)]
+		}
+	}
+	return nil
+}
+
 // selfSigned reports whether a certificate names itself as its issuer.
 func selfSigned(c *x509.Certificate) bool {
 	return bytes.Equal(c.RawIssuer, c.RawSubject)

@@ -27,6 +27,9 @@ type Event struct {
 	AuthMethod  string `json:"client_auth_method,omitempty"`
 	GrantType   string `json:"grant_type,omitempty"`
 	Certificate string `json:"certificate,omitempty"` // x5t#S256 of the client certificate
+	// CertificateBefore is the x5t#S256 of the one whose place it takes, where the tokens
+	// of a session go on with a renewed certificate.
+	CertificateBefore string `json:"certificate_before,omitempty"`
 	// CertificateLeft is how long the client certificate lasts still, if that is
 	// not for long; otherwise zero.
 	CertificateLeft time.Duration `json:"certificate_left_ns,omitempty"`

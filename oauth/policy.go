@@ -65,7 +65,8 @@ type Policy struct {
 	// credentials grant, which RFC 6749 section 4.4.3 advises against.
 	RefreshForClientCredentials bool `json:"refresh_for_client_credentials"`
 	// RefreshWithRenewedCertificate accepts another certificate of the same
-	// registered identity than the one the tokens were bound to at first.
+	// registered identity from the same CA than the one the tokens were bound to at
+	// first.
 	RefreshWithRenewedCertificate bool `json:"refresh_with_renewed_certificate"`
 	// RefreshTokenLifetime is used for clients that chose none,
 	// MaxRefreshTokenLifetime is the longest a client may choose.

@@ -3,7 +3,9 @@ package oauth
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -26,19 +28,47 @@ func Shown(text string) string {
 func Quote(text string) string { return strconv.Quote(Shown(text)) }
 
 // List shows values that the reader may choose from.
-func List(values []string) string {
+func List[S ~string](values []S) string {
 	if len(values) == 0 {
 		return "(none)"
 	}
 	const most = 20
-	if len(values) > most {
-		return strings.Join(values[:most], ", ") + ", ..."
+	var list strings.Builder
+	for i, value := range values {
+		if i > 0 {
+			list.WriteString(", ")
+		}
+		if i == most {
+			list.WriteString("...")
+			break
+		}
+		list.WriteString(string(value))
 	}
-	return strings.Join(values, ", ")
+	return list.String()
 }
 
-// JSONText is the text of a decoder's error without the decoder's own prefix.
-func JSONText(err error) string { return strings.TrimPrefix(err.Error(), "json: ") }
+// JSONText is the text of a decoder's error without the decoder's own prefix, and
+// without the names of types of Go, which mean nothing to who has sent the text.
+func JSONText(err error) string {
+	if wrong, ok := errors.AsType[*strict.UnmarshalTypeError](err); ok {
+		return wrong.Value + " in place of " + expectedKind(wrong.Type.Kind())
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+func expectedKind(kind reflect.Kind) string {
+	switch kind {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	}
+	return "a number"
+}
 
 // JSONKind names the type of a JSON value in words for an error.
 func JSONKind(raw []byte) string {

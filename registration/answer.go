@@ -28,6 +28,12 @@ func (e *Ecosystem) Answered(m *Metadata, statement string) (map[string]stdjson.
 			delete(all, name)
 		}
 	}
+	delete(all, memberLocalized)
+	for name, value := range m.Localized {
+		if all[name], err = stdjson.Marshal(value); err != nil {
+			return nil, fmt.Errorf("registration of %s: %w", m.ClientID, err)
+		}
+	}
 	// Left out, they would mean the grant by code (RFC 7591 section 2).
 	for _, name := range []string{"grant_types", "response_types"} {
 		if all[name] == nil {

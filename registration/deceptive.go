@@ -2,6 +2,7 @@ package registration
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -90,6 +91,14 @@ func (r *Registry) Warnings(client *Client) []string {
 	for _, deception := range deceptions(m.ClientName) {
 		warnings = append(warnings, "client_name "+deception)
 	}
+	for _, name := range slices.Sorted(maps.Keys(m.Localized)) {
+		if of, _ := localized(name); of != "client_name" {
+			continue
+		}
+		for _, deception := range deceptions(m.Localized[name]) {
+			warnings = append(warnings, name+" "+deception)
+		}
+	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	others := slices.Clone(r.looks[look(m.ClientName)])
@@ -97,7 +106,9 @@ func (r *Registry) Warnings(client *Client) []string {
 	others = slices.DeleteFunc(others, func(id string) bool {
 		other := r.registeredAs(id)
 		theirs, also := other.software()
-		return id == client.ID || vouched && also && of == theirs
+		// Software has a client at its directory, which nobody but that registers.
+		atDirectory := of.issuer == DirectoryIssuer && other.RegisteredBy == "" && other.SoftwareID == of.id
+		return id == client.ID || vouched && (also && of == theirs || atDirectory)
 	})
 	const shown = 3
 	slices.Sort(others)

@@ -264,10 +264,13 @@ func decodeSeconds(raw []byte, into *int64) error {
 	return nil
 }
 
+// olderSubjectDN is what Open Banking's DCR 3.1 calls tls_client_auth_subject_dn.
+const olderSubjectDN = "tls_client_auth_dn"
+
 // misnamed are members that real registrations get wrong in a way that no
 // spelling distance finds.
 var misnamed = map[string]string{
-	"tls_client_auth_dn":      "tls_client_auth_subject_dn",
+	olderSubjectDN:            "tls_client_auth_subject_dn",
 	"scopes":                  "scope",
 	"redirect_uri":            "redirect_uris",
 	"grant_type":              "grant_types",

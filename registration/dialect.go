@@ -97,7 +97,7 @@ func readClaims(payload []byte) (all map[string]stdjson.RawMessage, err error) {
 	}
 	switch err := json.Unmarshal(payload, &all); {
 	case err != nil:
-		return nil, fmt.Errorf("not a JSON object with each claim once: %s", oauth.JSONText(err))
+		return nil, fmt.Errorf("not a JSON object with each member once: %s", oauth.JSONText(err))
 	case all == nil:
 		return nil, errors.New("not a JSON object, but null")
 	}

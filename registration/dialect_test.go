@@ -132,7 +132,7 @@ func TestDialectRefuses(t *testing.T) {
 	d, _ := FindDialect("brazil")
 	for text, want := range map[string]string{
 		`[]`:                              "not a JSON object",
-		`{"iss":"a","iss":"b"}`:           "not a JSON object with each claim once",
+		`{"iss":"a","iss":"b"}`:           "not a JSON object with each member once",
 		"{\"iss\":\"\xff\"}":              "not valid UTF-8",
 		`{"iss":5}`:                       "", // a number stands for its text: versions come so
 		`{"software_id":[]}`:              "software_id must be a string, not an array",

@@ -48,9 +48,17 @@ type FetchConfig struct {
 	RootCAs *x509.CertPool
 	// Own are documents of this process, which are not fetched over the network; nil
 	// for none.
-	Own func(uri string) (document []byte, ok bool)
+	Own Own
 	// Now is the clock by which cached key sets age; nil is time.Now.
 	Now func() time.Time
+}
+
+// Own are documents that this process publishes itself.
+type Own interface {
+	Document(uri string) (document []byte, ok bool)
+	// Version is another number when the document may be another; it costs nothing to
+	// ask, and is always 0 for what this process does not publish.
+	Version(uri string) uint64
 }
 
 // Fetcher fetches what clients point to, and cannot be pointed at the inside of
@@ -59,7 +67,7 @@ type FetchConfig struct {
 // name which answers differently the second time gains nothing. It also keeps
 // the key sets it has fetched. It is safe for concurrent use.
 type Fetcher struct {
-	own     func(uri string) ([]byte, bool)
+	own     Own
 	timeout time.Duration // of one fetch
 	dialer  *net.Dialer
 	client  *http.Client
@@ -74,7 +82,11 @@ func NewFetcher(config FetchConfig) *Fetcher {
 		timeout: fetchTimeout,
 		slots:   make(chan struct{}, maxFetches),
 	}
-	f.sets = jwk.NewCache(jwk.CacheConfig{What: "jwks_uri", Load: f.Get, Fresh: maxFresh, Stale: maxStale, Refuse: testkeys.Refuse, Now: config.Now})
+	sets := jwk.CacheConfig{What: "jwks_uri", Load: f.Get, Fresh: maxFresh, Stale: maxStale, Refuse: testkeys.Refuse, Now: config.Now}
+	if config.Own != nil {
+		sets.Version = config.Own.Version
+	}
+	f.sets = jwk.NewCache(sets)
 	f.dialer = &net.Dialer{Control: dialGuard(config)}
 	f.client = &http.Client{
 		Transport: &http.Transport{
@@ -130,7 +142,7 @@ func (f *Fetcher) Get(ctx context.Context, uri string) ([]byte, http.Header, err
 		return nil, nil, err
 	}
 	if f.own != nil {
-		if document, ok := f.own(uri); ok {
+		if document, ok := f.own.Document(uri); ok {
 			return document, http.Header{}, nil
 		}
 	}

@@ -152,11 +152,17 @@ func must(t testing.TB, value any) []byte {
 	return text
 }
 
+// sector is a document that has the redirect URI of the seeds at every address.
+type sector struct{}
+
+func (sector) Document(string) ([]byte, bool) { return []byte(`["https://tpp.example/cb"]`), true }
+func (sector) Version(string) uint64          { return 0 }
+
 // FuzzRegisteredMetadata: what software says of itself is refused with reason, or
 // registered; and what is answered then can be sent back and changes nothing.
 func FuzzRegisteredMetadata(f *testing.F) {
 	s := newStageOn(f, ecosystem(f, "rfc7591"), false, elliptic)
-	s.fetch = registration.NewFetcher(registration.FetchConfig{Own: func(string) ([]byte, bool) { return []byte(`["https://tpp.example/cb"]`), true }})
+	s.fetch = registration.NewFetcher(registration.FetchConfig{Own: sector{}})
 	s.open(f, false)
 	keys := string(jwks(f, elliptic[faults.Software]))
 	for _, seed := range []string{

@@ -140,6 +140,7 @@ func TestLeniency(t *testing.T) {
 		{"the webhook of the statement", "brazil", func(a *faults.Attempt) { a.Request.Claims["webhook_uris"] = []string{"https://tpp.example/hook"} }, func(c *registration.Client) bool { return len(c.Metadata.WebhookURIs) == 1 }},
 		{"no webhook", "brazil", func(*faults.Attempt) {}, func(c *registration.Client) bool { return c.Metadata.WebhookURIs == nil }},
 		{"no redirect URIs", "uk", func(a *faults.Attempt) { delete(a.Request.Claims, "redirect_uris") }, func(c *registration.Client) bool { return len(c.Metadata.RedirectURIs) == 2 }},
+		{"a translation of what the statement says", "brazil", func(a *faults.Attempt) { a.Request.Claims["client_name#fr"] = "Banque" }, func(c *registration.Client) bool { return len(c.Metadata.Localized) == 0 }},
 		{"what the statement says otherwise", "brazil", func(a *faults.Attempt) { a.Request.Claims["client_name"] = "Bank of England" }, func(c *registration.Client) bool { return c.Metadata.ClientName == "Accounting" }},
 		{"other redirect URIs than the statement", "rfc7591", func(a *faults.Attempt) { a.Request.Claims["redirect_uris"] = []string{"https://other.example/cb"} }, func(c *registration.Client) bool { return c.Metadata.RedirectURIs[0] == "https://tpp.example/cb" }},
 		{"what the statement does not say", "raidiam", func(a *faults.Attempt) { a.Request.Claims["policy_uri"] = "https://tpp.example/policy" }, func(c *registration.Client) bool { return c.Metadata.PolicyURI == "https://tpp.example/policy" }},

@@ -54,10 +54,14 @@ func (j *judgement) takeMembers(context.Context) error {
 		field, known := memberFields[name]
 		switch {
 		case passedOver(name):
+		case isLocalized(name):
+			if err := j.takeLocalized(name); err != nil {
+				return err
+			}
 		case !known && otherCase(name) != "":
 			near := otherCase(name)
 			return j.refuseMember(near, near, quote(name), "write it as "+near, "is sent as %s", quote(name))
-		case !known || decides(name) == EcosystemDecides && !j.rules.settable(name):
+		case !known || name == memberLocalized || decides(name) == EcosystemDecides && !j.rules.settable(name):
 			ignored = append(ignored, oauth.Shown(name))
 		case name == "jwks" && !j.rules.InlineKeys:
 			return j.refuseMember(name, "no keys by value", "jwks", "publish the keys in the directory", "is not accepted; the keys are where the software statement says")

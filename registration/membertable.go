@@ -73,6 +73,7 @@ var members = []Member{
 	{"policy_uri", ClientDecides, Kept, ruleWebURI},
 	{"tos_uri", ClientDecides, Kept, ruleWebURI},
 	{"contacts", ClientDecides, Kept, "texts"},
+	{memberLocalized, ClientDecides, Refused, "those of the five before that people read, in other languages: `client_name#fr` and so on; where a statement has the member, it has no others"},
 	{"jwks", ClientDecides, Refused, "public keys, not beside `jwks_uri`; no weak ones, no private halves"},
 	{"jwks_uri", ClientDecides, Refused, "https; fetched when a key is needed, from public addresses only"},
 	{"software_id", ClientDecides, Kept, ruleText + "; what a statement says has precedence"},

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/fapid/fapid/mtls"
@@ -33,6 +34,9 @@ type Metadata struct {
 	PolicyURI  string   `json:"policy_uri,omitempty"`
 	TosURI     string   `json:"tos_uri,omitempty"`
 	Contacts   []string `json:"contacts,omitempty"`
+	// Localized are those of the members before that people read in other languages, by
+	// the names they have in a registration, such as client_name#fr (RFC 7591 section 2.2).
+	Localized map[string]string `json:"localized,omitempty"`
 
 	TokenEndpointAuthMethod     string   `json:"token_endpoint_auth_method,omitempty"`
 	TokenEndpointAuthSigningAlg string   `json:"token_endpoint_auth_signing_alg,omitempty"`
@@ -178,6 +182,7 @@ func (m *Metadata) clone() Metadata {
 		c.DefaultMaxAge = &age
 	}
 	c.Contacts = slices.Clone(m.Contacts)
+	c.Localized = maps.Clone(m.Localized)
 	c.GrantTypes = slices.Clone(m.GrantTypes)
 	c.ResponseTypes = slices.Clone(m.ResponseTypes)
 	c.RedirectURIs = slices.Clone(m.RedirectURIs)

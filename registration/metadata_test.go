@@ -17,7 +17,7 @@ func TestParseMetadataReadsEveryMember(t *testing.T) {
 	text := `{
 		"client_id": "c1", "client_id_issued_at": 17, "client_secret": "s",
 		"client_name": "N", "client_uri": "https://a.example", "logo_uri": "https://b.example",
-		"policy_uri": "https://c.example", "tos_uri": "https://d.example", "contacts": ["x@y.example"],
+		"policy_uri": "https://c.example", "tos_uri": "https://d.example", "contacts": ["x@y.example"], "localized": {"client_name#fr": "N"},
 		"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "PS256",
 		"grant_types": ["client_credentials"], "response_types": [ "code" ], "redirect_uris": ["https://e.example/cb"],
 		"scope": "accounts", "jwks": { "keys": [] }, "jwks_uri": "https://f.example",

@@ -61,7 +61,7 @@ func (r *Registry) room(a *Admission, replaces *Client, event *oauth.Event) erro
 	for _, quota := range quotas {
 		if quota.may > 0 && quota.have >= quota.may {
 			event.Fail("registration quota", fmt.Sprintf("at most %d %s", quota.may, quota.what), fmt.Sprintf("there are %d", quota.have), "delete clients that are not needed, or raise the quota")
-			return oauth.TooManyRequests(r.quota.RetryAfter, "there are %d %s, as many as there may be", quota.have, quota.what)
+			return oauth.TooManyRequests(r.quota.RetryAfter, "the quota of %s is %d, and used up", quota.what, quota.may)
 		}
 	}
 	return nil

@@ -55,6 +55,7 @@ func (r *rules) build(m Metadata, kept *credential, from jwk.Origin) (*Client, e
 		checkRequests,
 		checkBackchannel,
 		checkURIs,
+		checkLocalized,
 		checkFurther,
 		checkSoftware,
 		r.setScope,
@@ -109,11 +110,22 @@ func checkTexts(c *Client) error {
 			}
 		case []string:
 			if err := checkList(field); err != nil {
-				return invalid(name, "%s", err.Error())
+				return refusedList(name, err)
 			}
 		}
 	}
 	return nil
+}
+
+// refusedList is the refusal of a list, by the error that its member has.
+func refusedList(member string, err error) error {
+	switch member {
+	case "redirect_uris":
+		return oauth.InvalidRedirectURI("%s %s", member, err)
+	case "webhook_uris":
+		return oauth.BadRegistration(oauth.CodeInvalidWebhookURIs, "%s %s", member, err)
+	}
+	return invalid(member, "%s", err.Error())
 }
 
 func checkText(text string) error {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 )
 
@@ -34,6 +35,9 @@ func (j *judgement) applyStatement(context.Context) error {
 		var err error
 		switch fact := vouched[rule.Member].(type) {
 		case text:
+			if stated := *fact(j.facts); stated != "" {
+				j.dropLocalized(rule.Member)
+			}
 			err = j.applyText(&rule, field.(*string), *fact(j.facts))
 		case texts:
 			err = j.applyTexts(&rule, field.(*[]string), *fact(j.facts))
@@ -229,6 +233,9 @@ func (j *judgement) checkSettled(context.Context) error {
 	}
 	if m.ApplicationType == appMobile && !j.rules.MobileApps {
 		return j.refuseMember("application_type", "web or native", appMobile, "send native", "is %s, expected web or native", appMobile)
+	}
+	if _, older := j.members[olderSubjectDN]; older && m.TokenEndpointAuthMethod == oauth.AuthTLS && len(m.tlsNames()) == 0 {
+		return j.refuseMember(mtls.KindSubjectDN, mtls.KindSubjectDN, olderSubjectDN, "write it as "+mtls.KindSubjectDN, "is sent by its older name, %s", olderSubjectDN)
 	}
 	for _, name := range m.tlsNames() {
 		if names := j.rules.CertificateNames; len(names) > 0 && !slices.Contains(names, name.member) {

@@ -92,7 +92,7 @@ type Policy struct {
 	MaxAccessTokenLifetime        Duration           `json:"max_access_token_lifetime,omitempty" from:"10s" to:"24h" doc:"The longest a client may choose."`
 	RefreshRotation               *bool              `json:"refresh_rotation,omitempty" doc:"Exchange a refresh token for a new one at every use; otherwise the same one stays good."`
 	RefreshForClientCredentials   *bool              `json:"refresh_for_client_credentials,omitempty" doc:"Let clients register for refresh tokens with the client credentials grant."`
-	RefreshWithRenewedCertificate *bool              `json:"refresh_with_renewed_certificate,omitempty" doc:"Accept a renewed certificate of the same identity with a refresh token that came with a bound token."`
+	RefreshWithRenewedCertificate *bool              `json:"refresh_with_renewed_certificate,omitempty" doc:"Accept a renewed certificate of the same identity from the same CA with a refresh token that came with a bound token."`
 	RefreshTokenLifetime          Duration           `json:"refresh_token_lifetime,omitempty" from:"10s" to:"87600h" doc:"For clients that chose none."`
 	MaxRefreshTokenLifetime       Duration           `json:"max_refresh_token_lifetime,omitempty" from:"10s" to:"87600h" doc:"The longest a client may choose."`
 	DNMatching                    mtls.Matching      `json:"dn_matching,omitempty" choices:"dn-matching" doc:"How a registered subject DN is held against a certificate's: strict, any_order (the same parts in another order are accepted) or brazil (any order, and only the spelling of Open Finance Brasil can be registered). Clients of an ecosystem with a rule of its own, which is Brazil, have that. Default strict."`

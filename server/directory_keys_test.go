@@ -217,8 +217,22 @@ func TestDirectoryKeySetOfClient(t *testing.T) {
 		t.Errorf("before the key is published: %s", answer)
 	}
 	want(t, m.Call("POST", m.Statement("/certificates/sigkey"), string(key)), 201)
-	s.Clock.Move(time.Minute) // a key set that lacks a key is read again, but not at once
 	want(t, tpp.Post("token_endpoint", url.Values{"grant_type": {"client_credentials"}}), 200)
+	// A key that has ended counts no longer, at once: its owner may have lost it.
+	want(t, m.Call("DELETE", m.Statement("/certificates/sigkey/"+tpp.KeyID), ""), 204)
+	wantAnswer(t, tpp.Post("token_endpoint", url.Values{"grant_type": {"client_credentials"}}), 401, "invalid_client")
+
+	// So does one whose certificate the CA revokes.
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, tpp.SigningKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certified := within[jose.JSONWebKey](t, want(t, m.Call("POST", m.Statement("/certificates/rtssigning"),
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})), http.Header{"Content-Type": {"application/pkcs10"}}), 201))
+	tpp.KeyID = certified.KeyID
+	want(t, tpp.Post("token_endpoint", url.Values{"grant_type": {"client_credentials"}}), 200)
+	want(t, s.Operate("POST", "/certificates/"+certs.SerialOf(certified.Certificates[0])+"/revoke", `{}`), 200)
+	wantAnswer(t, tpp.Post("token_endpoint", url.Values{"grant_type": {"client_credentials"}}), 401, "invalid_client")
 }
 
 // rsaCSR is a request by a test key, as ecosystems that know RSA alone want it.

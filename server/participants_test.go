@@ -281,6 +281,18 @@ func TestParticipantNames(t *testing.T) {
 	}
 }
 
+// A participant does not look like the client that its own software has at the
+// directory: the operator is warned of others.
+func TestParticipantLooksLikeNobody(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, enrolling)
+	e := order(t, s, `{"name":"acme"}`)
+	list := want(t, s.Do(http.DefaultClient, "GET", s.Admin+"/realms/default/clients?limit=200", nil, ""), 200)
+	if !strings.Contains(list.Body, e.ClientID) || list.JSON["warnings"] != nil {
+		t.Errorf("the operator is told %v", list.JSON["warnings"])
+	}
+}
+
 // Nothing is made or deleted without the operator key, or for a web page.
 func TestParticipantsNeedTheKey(t *testing.T) {
 	s := servertest.Start(t, enrolling)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -262,11 +263,19 @@ func TestRefreshBinding(t *testing.T) {
 	s := servertest.Start(t, keeping)
 	t.Run("renewed, taken", func(t *testing.T) {
 		tpp := s.TPP("renews", refreshing, servertest.Under("keep"))
-		token := begin(t, tpp).refresh
+		token, before := begin(t, tpp).refresh, certificateThumbprint(tpp)
 		tpp.Renew()
-		fetched := pairOf(t, refresh(tpp, token))
+		answer := refresh(tpp, token)
+		fetched := pairOf(t, answer)
 		if bound := claims(t, fetched.access)["cnf"].(map[string]any)["x5t#S256"]; bound != certificateThumbprint(tpp) || !alive(tpp, fetched.access) {
 			t.Errorf("the new token is bound to %v", bound)
+		}
+		// The trace and the log say so, and so does what is kept of the session.
+		if event := s.Explain(answer); event.CertificateBefore != before || !strings.Contains(s.Log.String(), `"certificate_before":"`+before+`"`) {
+			t.Errorf("the trace has %q as the certificate before, want %s", event.CertificateBefore, before)
+		}
+		if kept := s.Operate("GET", "/realms/default/sessions?client=renews", "").Body; !strings.Contains(kept, `"renewed_certificate": "`+certificateThumbprint(tpp)+`"`) {
+			t.Errorf("the session has %s", kept)
 		}
 	})
 	t.Run("renewed, refused", func(t *testing.T) {
@@ -313,6 +322,38 @@ func TestRefreshBinding(t *testing.T) {
 		tpp.Metadata.CertificateBoundTokens = false // to the standard listener, then
 		wantAnswer(t, refresh(tpp, token), http.StatusBadRequest, "invalid_grant")
 	})
+}
+
+// TestRefreshBindingByCA: a certificate of the same identity is a renewed one where the
+// same CA issued it, and not where another does that the realm trusts, too.
+func TestRefreshBindingByCA(t *testing.T) {
+	t.Parallel()
+	root := newPKI(t, "root")
+	same, other := root.below(t, "same", nil), root.below(t, "other", nil)
+	s := servertest.Start(t, keeping, func(c *server.Config) {
+		c.Realms["default"].Trust.CAs = []string{root.file(t)}
+	})
+	s.TPP("leaf", named("dn", "CN=leaf,O=Attack"), refreshing, servertest.Under("keep"), func(m *registration.Metadata) { m.CertificateBoundTokens = true })
+	ask := func(by *pki, form url.Values) servertest.Answer {
+		t.Helper()
+		key := newKey(t)
+		form.Set("client_id", "leaf")
+		return post(t, s, holder(t, s, key, by.leaf(t, key, nil)...), s.MTLS+"/token", form)
+	}
+	token := pairOf(t, ask(same, url.Values{"grant_type": {"client_credentials"}})).refresh
+	again := func(by *pki) servertest.Answer {
+		return ask(by, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
+	}
+	pairOf(t, again(same))
+	refused := again(other)
+	wantAnswer(t, refused, http.StatusBadRequest, "invalid_grant")
+	event := s.Explain(refused)
+	if check, _ := event.Failed(); check.Name != "refresh token binding" || !strings.Contains(check.Presented, "by another CA") {
+		t.Errorf("the trace says %+v", check)
+	}
+	s.Restart()
+	wantAnswer(t, again(other), http.StatusBadRequest, "invalid_grant")
+	pairOf(t, again(same))
 }
 
 // TestRefreshTokenIsNoAccessToken is E7: neither is taken for the other.

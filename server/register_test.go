@@ -131,6 +131,28 @@ func TestRegistrationTokenWhoseAnswerIsLost(t *testing.T) {
 	want(t, r.Delete(), 204)
 }
 
+// A refusal speaks of what was sent, by the error that the member has, and not of how
+// it is read.
+func TestRegisterIsRefusedPlainly(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Registering())
+	r := s.Registrant(s.MTLS)
+	for _, test := range []struct{ body, code, says string }{
+		{`[]`, "invalid_client_metadata", "array in place of an object"},
+		{`"x"`, "invalid_client_metadata", "string in place of an object"},
+		{`{"redirect_uris":["https://tpp.example/cb","https://tpp.example/cb"]}`, "invalid_redirect_uri", "twice"},
+		{`{"redirect_uris":[""]}`, "invalid_redirect_uri", "entry 1 is empty"},
+		{`{"contacts":["a","a"]}`, "invalid_client_metadata", "twice"},
+		{`{"token_endpoint_auth_method":"tls_client_auth","tls_client_auth_dn":"CN=a"}`, "invalid_client_metadata", "older name, tls_client_auth_dn"},
+	} {
+		answer := r.Register(test.body)
+		wantAnswer(t, answer, 400, test.code)
+		if says, _ := answer.JSON["error_description"].(string); !strings.Contains(says, test.says) || strings.Contains(says, "Go value") {
+			t.Errorf("%s: %s", test.body, answer)
+		}
+	}
+}
+
 // Whatever software can say of itself comes back as it is in force, and can be sent
 // back; what cannot be honoured is refused, left out or replaced.
 func TestRegisterEveryMember(t *testing.T) {
@@ -139,7 +161,7 @@ func TestRegisterEveryMember(t *testing.T) {
 	tpp := s.TPP("known", servertest.JWT)
 	full := map[string]any{
 		"client_name": "Full", "client_uri": "https://tpp.example", "logo_uri": "https://tpp.example/logo", "policy_uri": "https://tpp.example/p", "tos_uri": "https://tpp.example/t",
-		"contacts": []any{"a@tpp.example"}, "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256",
+		"contacts": []any{"a@tpp.example"}, "client_name#ja-Jpan-JP": "クライアント名", "tos_uri#de": "https://tpp.example/agb", "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256",
 		"grant_types": []any{"client_credentials"}, "response_types": []any{}, "redirect_uris": []any{"https://tpp.example/cb"}, "scope": "accounts payments",
 		"jwks": parsed(t, tpp.Metadata.JWKS), "software_id": "s", "software_version": "1", "application_type": "native", "subject_type": "public",
 		"id_token_signed_response_alg": "PS256", "userinfo_signed_response_alg": "ES256", "request_object_signing_alg": "ES256",
@@ -153,14 +175,14 @@ func TestRegisterEveryMember(t *testing.T) {
 		"tls_client_certificate_bound_access_tokens": true, "dpop_bound_access_tokens": true, "use_mtls_endpoint_aliases": true,
 	}
 	everywhere(t, s, func(t *testing.T, r *servertest.Registrant) {
-		sent := servertest.Changed(full, "scope", []string{"accounts", "payments"}, "authorization_details_types", []string{"x"}, "backchannel_user_code_parameter", true, "unknown", 1)
+		sent := servertest.Changed(full, "scope", []string{"accounts", "payments"}, "authorization_details_types", []string{"x"}, "backchannel_user_code_parameter", true, "unknown", 1, "localized", map[string]any{"client_name#fr": "x"})
 		for _, answer := range []servertest.Answer{want(t, r.Register(sent), 201), want(t, r.Update(r.Answer.Body), 200), want(t, r.Update(r.Answer.Body), 200)} {
 			for member, value := range full {
 				if value != nil && !reflect.DeepEqual(answer.JSON[member], value) && !reflect.DeepEqual(value, []any{}) {
 					t.Errorf("%s is %v, want %v", member, answer.JSON[member], value)
 				}
 			}
-			for _, member := range []string{"authorization_details_types", "backchannel_user_code_parameter", "unknown", "policy", "registered_by", "ecosystem", "registration_scope"} {
+			for _, member := range []string{"authorization_details_types", "backchannel_user_code_parameter", "unknown", "localized", "client_name#fr", "policy", "registered_by", "ecosystem", "registration_scope"} {
 				if answer.JSON[member] != nil {
 					t.Errorf("%s is answered: %v", member, answer.JSON[member])
 				}
@@ -195,6 +217,11 @@ type badMember struct {
 func members() []badMember {
 	rows := []badMember{
 		{[]any{"redirect_uris", []string{"https://tpp.example/cb#f"}}, "invalid_redirect_uri", "fragment"},
+		{[]any{"client_name#fr", 1}, "invalid_client_metadata", "client_name#fr must be a string"},
+		{[]any{"client_name#", "x"}, "invalid_client_metadata", "language tag"},
+		{[]any{"client_name#f_r", "x"}, "invalid_client_metadata", "language tag"},
+		{[]any{"client_name#fr", ""}, "invalid_client_metadata", "is empty"},
+		{[]any{"logo_uri#fr", "javascript:alert(1)"}, "invalid_client_metadata", "logo_uri#fr"},
 		{[]any{"redirect_uris", []string{"http://tpp.example/cb"}}, "invalid_redirect_uri", "https"},
 		{[]any{"redirect_uris", []string{"javascript:alert(1)"}}, "invalid_redirect_uri", "absolute"},
 		{[]any{"redirect_uris", []string{"data:text/html,x"}}, "invalid_redirect_uri", "absolute"},

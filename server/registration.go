@@ -323,13 +323,13 @@ func (r *realm) expireUnused(ctx context.Context) error {
 	return err
 }
 
-// ownDocument finds what the directory publishes without going over the network;
-// nil without one.
-func (s *Server) ownDocument() func(string) ([]byte, bool) {
+// ownDocuments are what the directory publishes, without going over the network; nil
+// without one.
+func (s *Server) ownDocuments() registration.Own {
 	if s.directory == nil {
 		return nil
 	}
-	return s.directory.Document
+	return s.directory
 }
 
 // maxKeySet bounds a file with a key set.

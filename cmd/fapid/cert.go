@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/mtls/doctor"
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/admin"
 )
 
@@ -71,7 +73,7 @@ func certRevokeCommand(open Opener, asJSON *bool) *cobra.Command {
 		RunE: func(command *cobra.Command, args []string) error {
 			why, err := certs.ParseReason(reason)
 			if err != nil {
-				return wrongUsage(command, err)
+				return wrongUsage(command, errors.New(oauth.AsError(err).Description))
 			}
 			serial, err := serialOf(args[0])
 			if err != nil {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,9 +33,52 @@ func holderFlags(command *cobra.Command, request *admin.IssueRequest) {
 // termFlags say how long a certificate lasts.
 func termFlags(command *cobra.Command, term *admin.Term) {
 	set := command.Flags()
-	set.IntVar(&term.Days, "days", 0, "how many days the certificate lasts (default: as long as the profile allows)")
-	set.TimeVar(&term.NotAfter, "not-after", time.Time{}, []string{time.RFC3339}, "when it ends, such as 2030-01-31T12:00:00Z")
+	set.Var((*days)(&term.Days), "days", "how many days the certificate lasts (default: as long as the profile allows)")
+	set.Var((*moment)(&term.NotAfter), "not-after", "when it ends, such as 2030-01-31T12:00:00Z")
 	command.MarkFlagsMutuallyExclusive("days", "not-after")
+}
+
+// days are a number of days, from one on.
+type days int
+
+func (d *days) Set(text string) error {
+	count, err := strconv.Atoi(text)
+	if err != nil || count < 1 {
+		return errors.New("not a number of days from 1 on")
+	}
+	*d = days(count)
+	return nil
+}
+
+func (d *days) Type() string { return "int" }
+
+func (d *days) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*d))
+}
+
+// moment is a time of RFC 3339, or a day, which is its first moment in UTC.
+type moment time.Time
+
+func (m *moment) Set(text string) error {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.Parse(layout, text); err == nil {
+			*m = moment(at)
+			return nil
+		}
+	}
+	return errors.New("not a time such as 2030-01-31T12:00:00Z or 2030-01-31")
+}
+
+func (m *moment) Type() string { return "time" }
+
+func (m *moment) String() string {
+	if time.Time(*m).IsZero() {
+		return ""
+	}
+	return time.Time(*m).Format(time.RFC3339)
 }
 
 func certIssueCommand(open Opener, asJSON *bool) *cobra.Command {
@@ -54,7 +99,7 @@ into the --out folder. The CA keeps no copy of the key.`,
 			if name == "" {
 				name = string(request.Profile)
 			}
-			if err := writable(out, force, name+admin.ChainFile, name+admin.KeyFile, name+admin.BundleFile); err != nil {
+			if err := writable(out, force, "choose another --name or --out, or use --force", name+admin.ChainFile, name+admin.KeyFile, name+admin.BundleFile); err != nil {
 				return err
 			}
 			return open.with(command, func(operator *admin.Client) error {
@@ -93,14 +138,14 @@ into the --out folder. The CA keeps no copy of the key.`,
 
 // writable makes the folder and refuses to overwrite: a key that is overwritten
 // is lost.
-func writable(folder string, force bool, names ...string) error {
+func writable(folder string, force bool, instead string, names ...string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
 	for _, name := range names {
 		path := filepath.Join(folder, name)
 		if _, err := os.Lstat(path); err == nil && !force {
-			return fmt.Errorf("%s: %w; choose another --name or --out, or use --force", path, fs.ErrExist)
+			return fmt.Errorf("%s: %w; %s", path, fs.ErrExist, instead)
 		}
 	}
 	return nil
@@ -168,7 +213,11 @@ func certRenewCommand(open Opener, asJSON *bool) *cobra.Command {
 		Long: `Renew prints a new certificate with the subject, names and profile of an old one,
 and its issuing CA. It is for the same key, unless --new-key has one made or --csr
 brings one. Both certificates are good side by side until the old one ends, or is
-revoked, which --revoke-old does at once.`,
+revoked, which --revoke-old does at once.
+
+Tokens stay bound to the certificate they were issued to. Refresh tokens go on with the
+new one where the client's policy has refresh_with_renewed_certificate, as the built-in
+ones do; a policy without it, under policies in fapid.yaml, wants another session.`,
 		Example: `  fapid cert renew 47c1d20e8a5f6b3c9d0e1f2a3b4c5d6e7f8091a2 > tpp.pem
   fapid cert renew tpp.pem --out renewed.pem
   fapid cert renew tpp.pem --out renewed.pem --new-key renewed.key --revoke-old`,
@@ -181,12 +230,12 @@ revoked, which --revoke-old does at once.`,
 			if csr != "" {
 				text, err := readInput(command, csr)
 				if err != nil {
-					return wrongUsage(command, err)
+					return err
 				}
 				request.CSR = string(text)
 			}
 			if request.NewKey = newKey != ""; request.NewKey {
-				if err := writable(filepath.Dir(newKey), false, filepath.Base(newKey)); err != nil {
+				if err := writable(filepath.Dir(newKey), false, "choose another --new-key", filepath.Base(newKey)); err != nil {
 					return err
 				}
 			}

@@ -119,7 +119,8 @@ func row(table io.Writer, values ...string) {
 	fmt.Fprintln(table)
 }
 
-// readInput reads a file, or standard input for "-".
+// readInput reads a file, or standard input for "-". One that is not there, or empty,
+// is said and is wrong usage.
 func readInput(command *cobra.Command, file string) ([]byte, error) {
 	var text []byte
 	var err error
@@ -131,5 +132,8 @@ func readInput(command *cobra.Command, file string) ([]byte, error) {
 	if err == nil && len(bytes.TrimSpace(text)) == 0 {
 		err = errors.New("there is nothing to read: the file or standard input is empty")
 	}
-	return text, err
+	if err != nil {
+		return nil, wrongUsage(command, err)
+	}
+	return text, nil
 }

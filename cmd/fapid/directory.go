@@ -215,7 +215,7 @@ ClientId, software fetches its own tokens for the directory.`,
 		},
 	}
 	command.Flags().StringVar(&file, "csr", "-", "certificate request, PEM or DER; - reads standard input")
-	command.Flags().StringVar(&typeName, "type", "rtstransport", "type of certificate: rtstransport, rtssigning or brcac")
+	command.Flags().StringVar(&typeName, "type", "rtstransport", "type of certificate, such as rtstransport, rtssigning, obwac, obseal, brcac, cdr or uae-transport")
 	return command
 }
 

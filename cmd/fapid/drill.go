@@ -20,6 +20,7 @@ import (
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/mtls/doctor"
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server"
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/drill"
@@ -35,7 +36,7 @@ func drillCommand(open Opener) *cobra.Command {
 		Long: `Drill makes the things that a server must refuse, each with one fault, so that
 every refusal can be had on purpose. With --run it tries all of them at the server of
 the sandbox: the certificates as a client of it, the registrations in every ecosystem
-by whose rules the realm believes the directory.
+by whose rules a realm believes the directory.
 
 Exit code: 0 as expected, 1 something was not.`,
 		Example: `  fapid drill --run
@@ -51,7 +52,9 @@ Exit code: 0 as expected, 1 something was not.`,
 				return err
 			}
 			return open.with(command, func(operator *admin.Client) error {
-				results, err := flags.certificates(command, operator, p, client)
+				of := flags
+				of.realm = "" // the client's
+				results, err := of.certificates(command, operator, p, client)
 				if err != nil {
 					return err
 				}
@@ -65,7 +68,7 @@ Exit code: 0 as expected, 1 something was not.`,
 	}
 	flags.sandbox(command)
 	command.Flags().StringVar(&client, "client", "tpp-tls", "client whose certificates are made wrong, by its id or its folder")
-	command.Flags().StringVar(&flags.matching, "dn-matching", string(mtls.MatchStrict), matchingUsage)
+	command.Flags().StringVar(&flags.matching, "dn-matching", "", matchingUsage)
 	command.Flags().BoolVar(&flags.run, "run", false, "try everything at the server")
 	command.AddCommand(drillCertsCommand(open), drillStatementsCommand(open))
 	return command
@@ -78,13 +81,13 @@ type drillFlags struct {
 	run, asJSON   bool
 }
 
-const matchingUsage = "dn_matching of the client's policy: strict, any_order or brazil"
+const matchingUsage = "dn_matching of the client's policy: strict, any_order or brazil (default: its ecosystem's, or strict)"
 
 // sandbox adds the flags of a drill that is about the sandbox's own server.
 func (f *drillFlags) sandbox(command *cobra.Command) {
 	set := command.Flags()
 	dirFlag(set, &f.dir)
-	set.StringVar(&f.realm, "realm", "", "realm of the sandbox (default: the default realm)")
+	set.StringVar(&f.realm, "realm", "", "realm where software registers (default: the first that takes it)")
 	set.StringVar(&f.cacert, "cacert", "", "PEM file of trusted roots (default: the sandbox's)")
 	f.common(command)
 }
@@ -137,7 +140,7 @@ Exit code: 0 as expected, 1 something was not.`,
 	flags.common(command)
 	set := command.Flags()
 	set.StringVar(&flags.out, "out", "", "folder to write to (default: drill/certs in --dir)")
-	set.StringVar(&flags.matching, "dn-matching", string(mtls.MatchStrict), matchingUsage)
+	set.StringVar(&flags.matching, "dn-matching", "", matchingUsage)
 	set.BoolVar(&flags.run, "run", false, "present each certificate to the server")
 	return command
 }
@@ -153,12 +156,12 @@ func (f *drillFlags) folder(name string) string {
 // certificates makes the family of certificates and, with --run, presents it.
 func (f *drillFlags) certificates(command *cobra.Command, operator *admin.Client, p *participant.Participant, name string) ([]drill.Result, error) {
 	words := []string{string(mtls.MatchStrict), string(mtls.MatchAnyOrder), string(mtls.MatchBrazil)}
-	if !slices.Contains(words, f.matching) {
-		return nil, wrongUsage(command, fmt.Errorf("there is no DN matching %q; there are %v", f.matching, words))
+	if command.Flags().Changed("dn-matching") && !slices.Contains(words, f.matching) {
+		return nil, wrongUsage(command, fmt.Errorf("there is no DN matching %q; there are %s", f.matching, oauth.List(words)))
 	}
 	ctx := command.Context()
 	made, err := (&drill.Drill{
-		Participant: p, CA: filepath.Join(f.dir, "ca"), Matching: mtls.Matching(f.matching), Now: time.Now(),
+		Participant: p, CA: filepath.Join(f.dir, "ca"), Matching: f.matchingOf(p), Now: time.Now(),
 		Revoked: func(key crypto.Signer) ([]*x509.Certificate, error) { return revokedFor(ctx, operator, p, key) },
 	}).Certificates()
 	if err != nil {
@@ -175,6 +178,19 @@ func (f *drillFlags) certificates(command *cobra.Command, operator *admin.Client
 		return f.perform(ctx, operator, p, made)
 	}
 	return expectations(drill.Server{}.Present(p, made)), nil
+}
+
+// matchingOf is how the server compares the client's name: an ecosystem that says so
+// says it for all of its clients.
+func (f *drillFlags) matchingOf(p *participant.Participant) mtls.Matching {
+	ecosystem, known := registration.FindEcosystem(p.Metadata.Ecosystem)
+	switch {
+	case f.matching != "":
+		return mtls.Matching(f.matching)
+	case known && ecosystem.DNMatching != "":
+		return ecosystem.DNMatching
+	}
+	return mtls.MatchStrict
 }
 
 func expectations(cases []drill.Case) []drill.Result {

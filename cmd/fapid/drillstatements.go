@@ -23,8 +23,8 @@ func drillStatementsCommand(open Opener) *cobra.Command {
 		Short: "Software statements and registrations with one fault each",
 		Long: `Statements makes registrations of software that a realm must refuse: statements that
 are expired, changed, of a stranger or of another, members that the software may not
-have, and so on, by the rules of every ecosystem by which the realm believes the
-directory. The software is made in the directory for the drill: no participant is
+have, and so on, by the rules of every ecosystem by which a realm believes the
+directory: the first realm that does, or --realm. The software is made in the directory for the drill: no participant is
 touched, and the directory of a sandbox makes bad statements of such software only.
 
 Each goes into a folder of its own with the statement, the body of the request, what
@@ -54,7 +54,7 @@ Exit code: 0 as expected, 1 something was not.`,
 	}
 	flags.sandbox(command)
 	set := command.Flags()
-	set.StringArrayVar(&ecosystems, "ecosystem", nil, "`name` of an ecosystem, again for each further one (default: all by which the realm believes the directory)")
+	set.StringArrayVar(&ecosystems, "ecosystem", nil, "`name` of an ecosystem, again for each further one (default: all by which the realms believe the directory)")
 	set.StringVar(&flags.out, "out", "", "folder to write to (default: drill/statements in --dir)")
 	set.BoolVar(&flags.run, "run", false, "send each registration to the server")
 	command.MarkFlagsMutuallyExclusive("run", "out")
@@ -63,19 +63,16 @@ Exit code: 0 as expected, 1 something was not.`,
 
 // statements makes the family of registrations, or with --run sends it.
 func (f *drillFlags) statements(ctx context.Context, operator *admin.Client, names []string) (results []drill.Result, err error) {
-	realm, err := operator.Realm(ctx, f.realm)
+	places, err := f.places(ctx, operator, names)
 	if err != nil {
 		return nil, err
-	}
-	if len(names) == 0 {
-		names = drill.Trusted(realm)
 	}
 	roots, err := f.roots()
 	if err != nil {
 		return nil, err
 	}
-	if f.run {
-		if err := f.running(ctx, realm.Issuer); err != nil {
+	if f.run && len(places) > 0 {
+		if err := f.running(ctx, places[0].Realm.Issuer); err != nil {
 			return nil, err
 		}
 	}
@@ -83,18 +80,14 @@ func (f *drillFlags) statements(ctx context.Context, operator *admin.Client, nam
 		return nil, err
 	}
 	var keys *drill.Keys
-	for _, name := range names {
-		ecosystem, err := drill.Choose(realm, name)
-		if err != nil {
-			return nil, err
-		}
+	for _, at := range places {
 		if keys == nil || !f.run { // in a folder, software has a key of its own
 			if keys, err = drill.NewKeys(); err != nil {
 				return nil, err
 			}
 		}
 		made, err := f.ecosystem(ctx, &drill.Statements{
-			Operator: operator, Realm: realm, Provider: realm.Provider(), Roots: roots, Ecosystem: ecosystem, Keys: keys,
+			Operator: operator, Realm: at.Realm, Provider: at.Realm.Provider(), Roots: roots, Ecosystem: at.Ecosystem, Keys: keys,
 		})
 		if err != nil {
 			return nil, err
@@ -102,6 +95,22 @@ func (f *drillFlags) statements(ctx context.Context, operator *admin.Client, nam
 		results = append(results, made...)
 	}
 	return results, nil
+}
+
+// places are where the registrations of each ecosystem are tried.
+func (f *drillFlags) places(ctx context.Context, operator *admin.Client, names []string) ([]drill.Place, error) {
+	if f.realm == "" {
+		realms, err := operator.Realms(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return drill.Places(realms, names)
+	}
+	realm, err := operator.Realm(ctx, f.realm)
+	if err != nil {
+		return nil, err
+	}
+	return drill.Places([]admin.RealmView{*realm}, names)
 }
 
 // ecosystem makes or sends those of one ecosystem.

@@ -27,6 +27,9 @@ type CacheConfig struct {
 	// Load fetches the JWK Set of a URI, and bounds the time and the size of that.
 	// Its error names the URI.
 	Load func(ctx context.Context, uri string) ([]byte, http.Header, error)
+	// Version tells without looking that what is behind a URI has changed: it is another
+	// number then. Nil, or always the same, where only looking tells.
+	Version func(uri string) uint64
 	// Fresh is the longest that a set is used without looking again, whatever its
 	// Cache-Control says: a key that its owner removed works that long.
 	Fresh time.Duration
@@ -53,6 +56,9 @@ type Cache struct {
 func NewCache(config CacheConfig) *Cache {
 	if config.Now == nil {
 		config.Now = time.Now
+	}
+	if config.Version == nil {
+		config.Version = func(string) uint64 { return 0 }
 	}
 	return &Cache{config: config, entries: map[source]*entry{}}
 }
@@ -85,6 +91,7 @@ type entry struct {
 	size    int
 	fetched time.Time
 	fresh   time.Time // until then set is used without asking
+	version uint64    // of what the last attempt looked at
 
 	attempted time.Time
 	err       error         // of the last attempt
@@ -95,8 +102,10 @@ type entry struct {
 // get returns the key set of a source, from memory while that is fresh. All
 // callers of one source share one fetch, which goes on when a caller gives up,
 // and at most one is started every 10 seconds, successful or not. With again,
-// a fresh copy is not good enough, and a failed attempt is an error.
+// a fresh copy is not good enough, and a failed attempt is an error. None of that
+// holds for what is known to have changed: that is read at once.
 func (c *Cache) get(ctx context.Context, src source, again bool) (*Set, error) {
+	version := c.config.Version(src.uri)
 	c.mu.Lock()
 	now := c.config.Now()
 	e := c.entries[src]
@@ -106,16 +115,20 @@ func (c *Cache) get(ctx context.Context, src source, again bool) (*Set, error) {
 		c.evict(e)
 	}
 	e.used = now
-	if !again && e.set != nil && now.Before(e.fresh) {
+	changed := version != e.version
+	if !again && !changed && e.set != nil && now.Before(e.fresh) {
 		defer c.mu.Unlock()
 		return e.set, nil
 	}
 	if e.running == nil {
-		if !e.attempted.IsZero() && now.Before(e.attempted.Add(coolDown)) {
+		if !changed && !e.attempted.IsZero() && now.Before(e.attempted.Add(coolDown)) {
 			defer c.mu.Unlock()
 			return e.answer(now, again, c.config.Stale)
 		}
-		e.running, e.attempted = make(chan struct{}), now
+		if changed && !e.attempted.IsZero() {
+			e.fetched, e.fresh = time.Time{}, time.Time{} // the copy there is cannot stand in
+		}
+		e.running, e.attempted, e.version = make(chan struct{}), now, version
 		go c.refresh(src, e)
 	}
 	running := e.running

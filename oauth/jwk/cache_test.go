@@ -105,6 +105,35 @@ func TestRemovedKeyIsRefusedWithinAMinute(t *testing.T) {
 	owner.wantFetches(t, 2)
 }
 
+// What is known to have changed is read at once, and the copy of before does not stand
+// in for it.
+func TestChangedSetIsReadAtOnce(t *testing.T) {
+	owner, cache := newPublisher(named(t, "old"))
+	version := uint64(1)
+	cache.config.Version = func(string) uint64 { return version }
+	keys := cache.Keys(address, true)
+	for range 2 {
+		if !found(t, keys, "old") {
+			t.Fatal("the key is not found")
+		}
+	}
+	owner.wantFetches(t, 1)
+	owner.set(func() { owner.body = named(t, "new") })
+	version++
+	if found(t, keys, "old") || !found(t, keys, "new") {
+		t.Error("after the set has changed, the copy of before is used")
+	}
+	owner.wantFetches(t, 2)
+	owner.set(func() { owner.err = errors.New("gone") })
+	version++
+	for range 2 {
+		if found(t, keys, "new") {
+			t.Error("the copy of before stands in for a set that has changed and cannot be had")
+		}
+	}
+	owner.wantFetches(t, 3)
+}
+
 func TestRemovedCertificateIsRefusedWithinAMinute(t *testing.T) {
 	body := jwktest.Set(t, jwktest.Certified(t, testkeys.P256(1), "k"))
 	owner, cache := newPublisher(body)

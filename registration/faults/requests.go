@@ -108,7 +108,7 @@ var members = []row{
 	}},
 	{stated, Case{
 		"policy", "chooses its own security profile", metadata, "policy", "",
-		ask("policy", "oauth2"),
+		ask("policy", "unrestricted"),
 	}},
 	{stated, Case{
 		"vouched-by-itself", "says who vouches for it", metadata, "software_statement_issuer", "",
@@ -254,7 +254,7 @@ var updates = []row{
 	}},
 	{stated, Case{
 		"update-of-policy", "an update to another security profile", metadata, "policy", "",
-		all(update, renewRequest, renewStatement, ask("policy", "oauth2")),
+		all(update, renewRequest, renewStatement, ask("policy", "unrestricted")),
 	}},
 	{where(func(e *registration.Ecosystem) bool { return e.Name != "rfc7591" }), Case{
 		"update-redirect-elsewhere", "an update to a redirect URI that is not in the statement", redirect, "redirect_uris", "OpenID conformance, Brazil DCR: update-client-config-invalid-redirect-uri",

@@ -121,7 +121,7 @@ var ofEcosystems = []row{
 	}},
 	{named("uae"), Case{
 		"policy", "chooses its own security profile", metadata, "policy", "",
-		func(a *Attempt) { a.Body = []byte(`{"policy":"oauth2"}`) },
+		func(a *Attempt) { a.Body = []byte(`{"policy":"unrestricted"}`) },
 	}},
 	{named("uae"), Case{
 		"method-with-certificate", "tls_client_auth", metadata, "token_endpoint_auth_method", "Al Tareq, discovery",

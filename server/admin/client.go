@@ -156,17 +156,24 @@ func (c *Client) realmPath(ctx context.Context, realm string) (string, error) {
 	return "/realms/" + url.PathEscape(realm), nil
 }
 
-// Realm finds a realm by its name; an empty one is that of the default realm.
-func (c *Client) Realm(ctx context.Context, name string) (*RealmView, error) {
+// Realms lists the realms of the server, the default realm first.
+func (c *Client) Realms(ctx context.Context) ([]RealmView, error) {
 	var answer struct {
 		Realms []RealmView `json:"realms"`
 	}
-	if err := c.get(ctx, "/realms", &answer); err != nil {
+	err := c.get(ctx, "/realms", &answer)
+	return answer.Realms, err
+}
+
+// Realm finds a realm by its name; an empty one is that of the default realm.
+func (c *Client) Realm(ctx context.Context, name string) (*RealmView, error) {
+	realms, err := c.Realms(ctx)
+	if err != nil {
 		return nil, err
 	}
-	for i := range answer.Realms {
-		if name == "" || answer.Realms[i].Name == name {
-			return &answer.Realms[i], nil
+	for i := range realms {
+		if name == "" || realms[i].Name == name {
+			return &realms[i], nil
 		}
 	}
 	if name == "" {

@@ -3,9 +3,12 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"github.com/fapid/fapid/oauth"
 )
 
 // DirectoryTable is a kind of records of the directory of participants.
@@ -75,19 +78,22 @@ func (c *Client) DirectoryList(ctx context.Context, table DirectoryTable) (recor
 
 // place is the path of a record. Software is below its organisation.
 func (c *Client) place(ctx context.Context, table DirectoryTable, id string) (string, error) {
-	if table == Organisations {
-		return "/organisations/" + url.PathEscape(id), nil
-	}
 	all, err := c.DirectoryList(ctx, table)
 	if err != nil {
 		return "", err
 	}
 	for _, record := range all {
-		if record[table.id()] == id {
-			return fmt.Sprintf("/organisations/%s/softwarestatements/%s", record[Organisations.id()], id), nil
+		if record[table.id()] != id {
+			continue
 		}
+		at := fmt.Sprintf("/organisations/%s", record[Organisations.id()])
+		if table == SoftwareStatements {
+			at += "/softwarestatements/" + id
+		}
+		return at, nil
 	}
-	return "", &APIError{Status: http.StatusNotFound, Code: "not_found", Description: "no software statement " + id}
+	what := map[DirectoryTable]string{Organisations: "organisation", SoftwareStatements: "software statement"}[table]
+	return "", &APIError{Status: http.StatusNotFound, Code: "not_found", Description: fmt.Sprintf("no %s %s", what, oauth.Quote(id))}
 }
 
 // DirectoryRecord reads a record, as JSON.
@@ -126,9 +132,12 @@ func (c *Client) PutDirectoryRecord(ctx context.Context, table DirectoryTable, r
 	if table == SoftwareStatements {
 		owner, _ := members[Organisations.id()].(string)
 		if owner == "" {
-			return nil, false, fmt.Errorf("the software has no OrganisationId, and the id of none that there is")
+			return nil, false, errors.New("OrganisationId is missing: the id of the organisation that the software is of")
 		}
-		at += "/" + url.PathEscape(owner) + "/softwarestatements"
+		if at, err = c.place(ctx, Organisations, owner); err != nil {
+			return nil, false, err
+		}
+		at += "/softwarestatements"
 	}
 	content, _, err := c.directory(ctx, http.MethodPost, at, nil, record)
 	return content, true, err

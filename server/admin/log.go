@@ -50,6 +50,9 @@ func (l *eventLog) observe(event *oauth.Event) {
 		slog.String("remote", oauth.Visible(event.Remote)),
 		slog.Float64("duration_ms", milliseconds(event.Duration)),
 	)
+	if event.CertificateBefore != "" {
+		record.AddAttrs(slog.String("certificate_before", event.CertificateBefore))
+	}
 	handler := l.handler
 	if outcome(event) == "ok" {
 		handler = l.prepare(event)

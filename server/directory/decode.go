@@ -40,7 +40,7 @@ func decode(text []byte, into any) error {
 		return oauth.InvalidRequest("%s", err.Error())
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return oauth.InvalidRequest("the body: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return oauth.InvalidRequest("the body: %s", oauth.JSONText(err))
 	}
 	if err := texts(reflect.ValueOf(into).Elem(), ""); err != nil {
 		return oauth.InvalidRequest("%s", err.Error())
@@ -51,13 +51,13 @@ func decode(text []byte, into any) error {
 // known walks through the objects of a document beside the type it is for, and
 // refuses members that the type does not have.
 func known(text []byte, t reflect.Type, at string) error {
-	switch {
-	case string(bytes.TrimSpace(text)) == "null":
+	switch text = bytes.TrimSpace(text); {
+	case string(text) == "null":
 		return nil
-	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
+	case t.Kind() == reflect.Slice:
 		var elements []stdjson.RawMessage
 		if err := json.Unmarshal(text, &elements); err != nil {
-			return fmt.Errorf("%s is not a list of objects", strings.TrimPrefix(at, "."))
+			return fmt.Errorf("%s must be a list, not %s", strings.TrimPrefix(at, "."), oauth.JSONKind(text))
 		}
 		for i, element := range elements {
 			if err := known(element, t.Elem(), fmt.Sprintf("%s[%d]", at, i)); err != nil {
@@ -66,11 +66,11 @@ func known(text []byte, t reflect.Type, at string) error {
 		}
 		return nil
 	case t.Kind() != reflect.Struct:
-		return nil
+		return kindred(text, t, at)
 	}
 	var members map[string]stdjson.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil {
-		return fmt.Errorf("%s: %s", cmp.Or(strings.TrimPrefix(at, "."), "the body"), strings.TrimPrefix(err.Error(), "json: "))
+		return fmt.Errorf("%s: %s", cmp.Or(strings.TrimPrefix(at, "."), "the body"), oauth.JSONText(err))
 	}
 	fields := membersOf(t)
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -83,6 +83,30 @@ func known(text []byte, t reflect.Type, at string) error {
 		}
 	}
 	return nil
+}
+
+// kindred refuses a value that is of another kind than its member. What reads itself
+// says itself what is wrong with it.
+func kindred(text []byte, t reflect.Type, at string) error {
+	wanted, found := "", oauth.JSONKind(text)
+	if itself, ok := reflect.New(t).Interface().(stdjson.Unmarshaler); ok {
+		if err := itself.UnmarshalJSON(text); err != nil {
+			return fmt.Errorf("%s %w", strings.TrimPrefix(at, "."), err)
+		}
+		return nil
+	}
+	switch {
+	case t.Kind() == reflect.String:
+		wanted = "a string"
+	case t.Kind() == reflect.Bool:
+		wanted = "a boolean"
+	default:
+		return nil
+	}
+	if found == wanted {
+		return nil
+	}
+	return fmt.Errorf("%s must be %s, not %s", strings.TrimPrefix(at, "."), wanted, found)
 }
 
 // membersOf are the members of a type's objects with the types of their values.

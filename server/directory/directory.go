@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fapid/fapid/certs"
@@ -62,6 +63,7 @@ type Directory struct {
 
 	writing sync.Mutex // one change at a time
 	mu      sync.RWMutex
+	changes atomic.Uint64 // counts them, once memory shows them
 
 	organisations records[Organisation]
 	software      records[SoftwareStatement]
@@ -191,6 +193,7 @@ func (d *Directory) commit(ctx context.Context, edits ...edit) error {
 	for _, edit := range edits {
 		edit.show()
 	}
+	d.changes.Add(1)
 	return nil
 }
 

@@ -72,7 +72,7 @@ func findKeyType(name string, software bool) (*keyType, error) {
 		}
 		names = append(names, keyTypes[i].name)
 	}
-	return nil, oauth.NotFound("no type of certificate %s here; there are %v", oauth.Clip(name), names)
+	return nil, oauth.NotFound("no type of certificate %s here; there are %s", oauth.Clip(name), oauth.List(names))
 }
 
 // softwareSubject is what Raidiam's own CA writes: organisation and software by

@@ -197,7 +197,7 @@ func (d *Directory) showAssertion(ctx context.Context, r *endpoint.Request, _ ca
 	}
 	ecosystem := values.Get("ecosystem")
 	if _, known := registration.FindDialect(ecosystem); values.Has("ecosystem") && !known {
-		return nil, oauth.InvalidRequest("ecosystem is %q; there are %v", oauth.Clip(ecosystem), registration.Dialects())
+		return nil, oauth.InvalidRequest("ecosystem is %q; there are %s", oauth.Clip(ecosystem), oauth.List(registration.Dialects()))
 	}
 	assertion, err := d.Assertion(ctx, s.ID, ecosystem)
 	if err != nil {

@@ -76,11 +76,14 @@ func (v Version) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a number as it is written, or a text.
 func (v *Version) UnmarshalJSON(text []byte) error {
-	if versionNumber.Match(text) {
+	switch {
+	case string(text) == "null":
+		return nil
+	case versionNumber.Match(text):
 		*v = Version(text)
 		return nil
 	}
-	return stdjson.Unmarshal(text, (*string)(v))
+	return oauth.DecodeString(text, (*string)(v))
 }
 
 // check fills in what was left out and judges the record as a whole.

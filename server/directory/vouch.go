@@ -58,6 +58,16 @@ func (d *Directory) Document(uri string) ([]byte, bool) {
 	return body, err == nil
 }
 
+// Version is another number when a key set that the directory publishes may be
+// another: a record has changed, or a certificate was revoked. The end of a certificate
+// does not count. It is 0 for what the directory does not publish.
+func (d *Directory) Version(uri string) uint64 {
+	if path, ours := strings.CutPrefix(uri, d.config.URL); !ours || !strings.HasPrefix(path, "/") {
+		return 0
+	}
+	return 1 + d.changes.Load() + d.config.CA.Revocations()
+}
+
 func cutLast(text, sep string) (before, after string, found bool) {
 	at := strings.LastIndex(text, sep)
 	if at < 0 {

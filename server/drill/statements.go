@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/fapid/fapid/certs"
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/registration/faults"
 	"github.com/fapid/fapid/server/admin"
@@ -72,17 +73,62 @@ func Choose(realm *admin.RealmView, name string) (*registration.Ecosystem, error
 	ecosystem, known := registration.FindEcosystem(name)
 	switch {
 	case !known:
-		return nil, fmt.Errorf("there is no ecosystem %q; there are %v", name, registration.Ecosystems())
+		return nil, fmt.Errorf("there is no ecosystem %q; there are %s", name, oauth.List(registration.Ecosystems()))
 	case realm.Registration == nil:
 		return nil, fmt.Errorf("no software registers itself at the realm %s: its configuration has no registration", realm.Name)
 	}
 	return ecosystem, untrusted(realm, name)
 }
 
+// Place is an ecosystem at a realm that believes the directory by its rules.
+type Place struct {
+	Realm     *admin.RealmView
+	Ecosystem *registration.Ecosystem
+}
+
+// Places finds a realm for each ecosystem of those names, or where there are none for
+// each that has one: the first of the realms that will do.
+func Places(realms []admin.RealmView, names []string) (places []Place, err error) {
+	all := len(names) == 0
+	for i := range realms {
+		if all {
+			names = append(names, Trusted(&realms[i])...)
+		}
+	}
+	var placed []string
+	for _, name := range names {
+		if slices.Contains(placed, name) {
+			continue
+		}
+		place, err := placeOf(realms, name)
+		if err != nil {
+			return nil, err
+		}
+		placed, places = append(placed, name), append(places, place)
+	}
+	return places, nil
+}
+
+// placeOf is the first realm that will do; the reason why none does is the first
+// realm's.
+func placeOf(realms []admin.RealmView, name string) (Place, error) {
+	var first error
+	for i := range realms {
+		ecosystem, err := Choose(&realms[i], name)
+		if err == nil {
+			return Place{&realms[i], ecosystem}, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return Place{}, first
+}
+
 func untrusted(realm *admin.RealmView, name string) error {
 	ecosystem, known := registration.FindEcosystem(name)
 	if !known || !slices.Contains(realm.Registration.Directory, name) {
-		return fmt.Errorf("the realm %s does not believe the directory by the rules of %s; registration.directory has %v", realm.Name, name, realm.Registration.Directory)
+		return fmt.Errorf("the realm %s does not believe the directory by the rules of %s; registration.directory has %s", realm.Name, name, oauth.List(realm.Registration.Directory))
 	}
 	if ecosystem.Statement.From == registration.FromCertificate && realm.Registration.Ecosystem != name {
 		return fmt.Errorf("software of %s brings no statement, and the realm %s judges such by the rules of %s; registration.ecosystem says so", name, realm.Name, realm.Registration.Ecosystem)

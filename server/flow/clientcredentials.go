@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/server/binding"
 	"github.com/fapid/fapid/server/token"
 )
 
@@ -34,7 +35,8 @@ func (g ClientCredentials) Redeem(_ context.Context, r *Redemption) (token.Autho
 		Refresh: client.RefreshTokens, // RFC 6749 section 4.4.3 advises against it; the registration says otherwise
 	}
 	if client.RefreshTokens && r.Client.Certificate != nil {
-		authorization.CertificateSubject = r.Client.Certificate.Subject().String()
+		holder := binding.IdentityOf(r.Client.Certificate)
+		authorization.CertificateSubject, authorization.CertificateIssuer = holder.Subject, holder.Issuer
 	}
 	return authorization, nil
 }

@@ -26,7 +26,7 @@ func (g Refresh) Redeem(ctx context.Context, r *Redemption) (token.Authorization
 	if err != nil {
 		return token.Authorization{}, err
 	}
-	confirmation, err := binding.Carry(session.Confirmation, session.Refresh.CertificateSubject, bindingOf(r.Client.Client), r.Client.Certificate, r.Event)
+	confirmation, err := binding.Carry(session.Confirmation, binding.Identity{Subject: session.Refresh.CertificateSubject, Issuer: session.Refresh.CertificateIssuer}, bindingOf(r.Client.Client), r.Client.Certificate, r.Event)
 	if err != nil {
 		return token.Authorization{}, err
 	}

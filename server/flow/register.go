@@ -138,7 +138,11 @@ func (f *Register) refuse(r *endpoint.Request, proposal *registration.Proposal) 
 	if proposal.Untrusted != "" {
 		presented = "a client certificate that is not: " + proposal.Untrusted
 	}
-	r.Event.Fail("registration", f.ways(), presented, "send what is expected; an initial access token comes from the operator")
+	check, advice := "registration", "send what is expected; an initial access token comes from the operator"
+	if f.Certificate && !f.Tokens && !f.Statements {
+		check, advice = "client certificate", "send the request to the mTLS address with a certificate that is trusted here"
+	}
+	r.Event.Fail(check, f.ways(), presented, advice)
 	if f.Certificate && !f.Tokens {
 		return oauth.InvalidClient("registration needs %s", f.ways())
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/store"
 )
 
@@ -36,7 +37,7 @@ var errRaced = fmt.Errorf("another request has just exchanged it; a lost answer 
 func (s *Sessions) makeRefreshable(session *recorded, a *Authorization) string {
 	session.Refresh = &Refreshable{
 		Lifetime: int64(a.Client.RefreshLifetime / time.Second), FromLastUse: a.Client.RefreshFromLastUse,
-		CertificateSubject: a.CertificateSubject,
+		CertificateSubject: a.CertificateSubject, CertificateIssuer: a.CertificateIssuer,
 	}
 	session.Refresh.extend(s.now())
 	session.Seed = make([]byte, secretBytes)
@@ -149,6 +150,7 @@ func (s *Sessions) Spend(ctx context.Context, text string, rotate bool, a *Autho
 		refresh.Uses++
 		refresh.LastUse = now.Unix()
 		refresh.LastExpires = max(refresh.LastExpires, now.Add(a.Lifetime).Unix())
+		refresh.Renewed = renewed(session.Confirmation, a.Confirmation)
 		if refresh.FromLastUse {
 			refresh.extend(now)
 		}
@@ -164,6 +166,15 @@ func (s *Sessions) Spend(ctx context.Context, text string, rotate bool, a *Autho
 	a.ID = session.ID + further + strconv.Itoa(session.Refresh.Uses)
 	a.RefreshToken = s.refreshToken(&session, session.Refresh.Generation).String()
 	return nil
+}
+
+// renewed is the certificate that tokens are bound to now, if they were bound to
+// another at first.
+func renewed(first, now *oauth.Confirmation) string {
+	if first == nil || now == nil || first.CertificateThumbprint == now.CertificateThumbprint {
+		return ""
+	}
+	return now.CertificateThumbprint
 }
 
 // Owner returns the session of a refresh token, whether or not it can be used.

@@ -53,9 +53,13 @@ type Refreshable struct {
 	Generation int   `json:"generation,omitempty"`
 	Rotated    int64 `json:"rotated,omitempty"`
 
-	// CertificateSubject is the subject of the certificate that the tokens are
-	// bound to, by which a renewed one is known.
+	// CertificateSubject is the subject of the certificate that the session began with,
+	// and CertificateIssuer the CA it is from, by its key: by both a renewed one is known.
 	CertificateSubject string `json:"certificate_subject,omitempty"`
+	CertificateIssuer  string `json:"certificate_issuer,omitempty"`
+	// Renewed is the x5t#S256 of the renewed certificate that the latest access token is
+	// bound to; empty while that is the one the session began with.
+	Renewed string `json:"renewed_certificate,omitempty"`
 }
 
 // SessionState is where a session stands; one that has expired is not listed.

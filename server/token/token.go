@@ -49,9 +49,11 @@ type Authorization struct {
 	// ID is the jti; empty for the first token of a new session.
 	ID string
 	// Refresh has a refresh token issued with a new session. CertificateSubject
-	// is by whose certificate that is bound, so that a renewed one is known.
+	// and CertificateIssuer are by whose certificate that is bound, so that a renewed
+	// one is known.
 	Refresh            bool
 	CertificateSubject string
+	CertificateIssuer  string
 	// RefreshToken is the one to answer with, empty for none.
 	RefreshToken string
 
