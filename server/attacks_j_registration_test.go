@@ -517,22 +517,40 @@ func TestAttackJ13Quotas(t *testing.T) {
 	beyond(t, r.Register(servertest.WithSecret()))
 
 	open := s.Registrant(s.Issuer)
-	var created, refused atomic.Int64
-	var racing sync.WaitGroup
-	for range 24 {
-		each := *open
-		racing.Go(func() {
-			if answer := each.Register(servertest.WithSecret()); answer.Status == 201 {
-				created.Add(1)
-			} else {
-				beyond(t, answer)
-				refused.Add(1)
-			}
-		})
+	var crowd []*servertest.Registrant
+	for i := range 24 {
+		crowd = append(crowd, s.Registrant([]string{s.Issuer, s.MTLS}[i%2]))
 	}
-	racing.Wait()
-	if created.Load() != most-2 || refused.Load() != 24-(most-2) {
-		t.Errorf("%d registered, %d were refused; there is room for %d", created.Load(), refused.Load(), most-2)
+	for round := range rounds(t, 2) {
+		room, initial := most-2, ""
+		if round%2 == 1 { // the limit of a token comes before that of the realm
+			room, initial = 3, initialToken(t, s, registration.Allowance{Uses: 100_000, Quota: 3})
+		}
+		var created, refused atomic.Int64
+		var racing sync.WaitGroup
+		for _, r := range crowd {
+			if r.Initial = initial; r.ClientID != "" {
+				want(t, r.Delete(), 204) // what the round before has made
+				r.ClientID = ""
+			}
+		}
+		for _, r := range crowd {
+			racing.Go(func() {
+				if answer := r.Register(servertest.WithSecret()); answer.Status == 201 {
+					created.Add(1)
+				} else {
+					beyond(t, answer)
+					refused.Add(1)
+				}
+			})
+		}
+		racing.Wait()
+		if created.Load() != int64(room) || refused.Load() != int64(len(crowd)-room) {
+			t.Fatalf("round %d: %d registered, %d were refused; there is room for %d", round, created.Load(), refused.Load(), room)
+		}
+		if there := s.Clients("default").List("", 100); len(there) != 2+room { // r's two
+			t.Fatalf("round %d: %d clients are there, want %d", round, len(there), 2+room)
+		}
 	}
 	operators := s.TPP("operators") // who is not limited
 	s.Clock.Move(50 * time.Minute)
