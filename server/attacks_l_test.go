@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -316,5 +318,34 @@ func TestAttackL7(t *testing.T) {
 				t.Errorf("%s in the log steers a terminal: %q", name, text)
 			}
 		}
+	}
+}
+
+// TestCompressedBodies: no body is unpacked, and none is read as plain that is said
+// to be packed.
+func TestCompressedBodies(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Registering())
+	tpp := s.TPP("tpp")
+	const form, metadata = "grant_type=client_credentials&client_id=tpp", `{"grant_types":["client_credentials"]}`
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	_, _ = zip.Write([]byte(form))
+	_ = zip.Close()
+	for _, listener := range []string{s.Issuer, s.MTLS} {
+		for _, at := range []struct{ path, media, body string }{
+			{"/token", "application/x-www-form-urlencoded", form}, {"/token", "application/x-www-form-urlencoded", packed.String()},
+			{"/token/introspection", "application/x-www-form-urlencoded", form}, {"/reg", "application/json", metadata},
+		} {
+			for _, coding := range [][]string{{"gzip"}, {"GZIP"}, {"deflate"}, {"br"}, {"identity, gzip"}, {"identity", "gzip"}, {""}, {"x"}} {
+				header := http.Header{"Content-Type": {at.media}, "Content-Encoding": coding}
+				wantAnswer(t, exchange(t, s, tpp.HTTP, http.MethodPost, listener+at.path, header, at.body), http.StatusUnsupportedMediaType, "unsupported_media_type")
+			}
+		}
+	}
+	header := http.Header{"Content-Type": servertest.Form["Content-Type"], "Content-Encoding": {"identity"}}
+	wantAnswer(t, exchange(t, s, tpp.HTTP, http.MethodPost, s.MTLS+"/token", header, form), http.StatusOK, "")
+	if all := s.Clients("default").List("", 100); len(all) != 1 {
+		t.Errorf("%d clients, want the TPP alone", len(all))
 	}
 }
