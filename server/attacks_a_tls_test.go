@@ -349,3 +349,46 @@ func TestAttackA18(t *testing.T) {
 		}
 	}
 }
+
+// TestStrictRealmHidesClients: where nothing is explained on the wire, a stranger
+// cannot tell whether a client exists, whatever is presented for it. The trace can.
+func TestStrictRealmHidesClients(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	key := newKey(t)
+	template := newPKI(t, "template").leaf(t, key, nil)[0]
+	own := issue(t, template, template, key, key)
+	known := map[string]*servertest.TPP{
+		"tls": s.TPPIn("strict", "tls"),
+		"self-signed": s.TPPIn("strict", "self-signed", func(m *registration.Metadata) {
+			m.TokenEndpointAuthMethod = oauth.AuthSelfSignedTLS
+			m.JWKS = []byte(encode(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "a", Certificates: []*x509.Certificate{own}}}}))
+		}),
+		"jwt": s.TPPIn("strict", "jwt", func(m *registration.Metadata) {
+			m.TokenEndpointAuthMethod, m.TokenEndpointAuthSigningAlg = oauth.AuthPrivateKeyJWT, "ES256"
+		}),
+	}
+	holders := map[string]*http.Client{
+		"none": holder(t, s, nil), "a client of the other realm": s.TPP("other").HTTP, "a stranger's": holder(t, s, key, newPKI(t, "unknown").leaf(t, key, nil)...),
+		"a serverAuth certificate": holder(t, s, key, newPKI(t, "servers").leaf(t, key, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })...),
+	}
+	ask := func(client *http.Client, listener, id string) servertest.Answer {
+		return post(t, s, client, listener+"/realms/strict/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {id}})
+	}
+	for what, client := range holders {
+		for _, listener := range []string{s.Issuer, s.MTLS} {
+			unknown := ask(client, listener, "nobody")
+			wantAnswer(t, unknown, 401, "invalid_client")
+			for id := range known {
+				if answer := ask(client, listener, id); answer.Status != unknown.Status || answer.Body != unknown.Body || answer.Header.Get("Www-Authenticate") != unknown.Header.Get("Www-Authenticate") {
+					t.Errorf("%s with %s certificate: %s, of nobody %s", id, what, answer, unknown)
+				}
+			}
+		}
+	}
+	refused := ask(holders["none"], s.MTLS, "tls")
+	if event := s.Explain(refused); event.Reason != "a client certificate is required: no client certificate on this connection" {
+		t.Errorf("the trace says %q", event.Reason)
+	}
+	wantAnswer(t, ask(known["tls"].HTTP, s.MTLS, "tls"), 200, "")
+}
