@@ -349,3 +349,35 @@ func TestCompressedBodies(t *testing.T) {
 		t.Errorf("%d clients, want the TPP alone", len(all))
 	}
 }
+
+// TestAttackE15: a request target with a host in it stands in the place of Host (RFC
+// 9112 section 3.2.2), and neither says what our address is.
+func TestAttackE15(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for _, listener := range []string{s.Issuer, s.MTLS} {
+		for _, row := range []struct{ target, host, status string }{
+			{"/.well-known/openid-configuration", "localhost", "200"},
+			{"https://localhost/.well-known/openid-configuration", "localhost", "200"},
+			{"https://localhost:1/.well-known/openid-configuration", "evil.example", "200"},
+			{"https://evil.example/.well-known/openid-configuration", "localhost", "421"},
+			{"https://localhost@evil.example/.well-known/openid-configuration", "localhost", "421"},
+			{"https://localhost.evil.example/.well-known/openid-configuration", "localhost", "421"},
+			{"//evil.example/.well-known/openid-configuration", "localhost", "404"},
+			{"/.well-known/openid-configuration", "evil.example", "421"},
+			{"/.well-known/openid-configuration", "localhost@evil.example", "400"},
+			{"/.well-known/openid-configuration", "localhost,evil.example", "421"},
+			{"/.well-known/openid-configuration", "localhost\r\nHost: localhost", "400"},
+		} {
+			conn := dialTLS(t, s, listener, "http/1.1")
+			_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nX-Forwarded-Host: evil.example\r\nForwarded: host=evil.example\r\nConnection: close\r\n\r\n", row.target, row.host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := closed(t, conn, 20*time.Second)
+			if !strings.HasPrefix(said, "HTTP/1.1 "+row.status+" ") || row.status == "200" && !strings.Contains(said, `"issuer": "`+s.Issuer+`"`) || strings.Contains(said, "evil") || strings.Contains(said, "localhost:1/") {
+				t.Errorf("%s, Host %q: %s", row.target, row.host, said)
+			}
+		}
+	}
+}
