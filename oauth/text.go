@@ -3,7 +3,9 @@ package oauth
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -37,8 +39,28 @@ func List(values []string) string {
 	return strings.Join(values, ", ")
 }
 
-// JSONText is the text of a decoder's error without the decoder's own prefix.
-func JSONText(err error) string { return strings.TrimPrefix(err.Error(), "json: ") }
+// JSONText is the text of a decoder's error for who wrote the JSON: without the
+// decoder's own prefix, and without the Go types that it would name.
+func JSONText(err error) string {
+	mismatch, ok := errors.AsType[*strict.UnmarshalTypeError](err)
+	if !ok {
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+	wanted := "another type"
+	switch mismatch.Type.Kind() {
+	case reflect.String:
+		wanted = "a string"
+	case reflect.Bool:
+		wanted = "a boolean"
+	case reflect.Map, reflect.Struct:
+		wanted = "an object"
+	case reflect.Slice, reflect.Array:
+		wanted = "an array"
+	case reflect.Int, reflect.Int64, reflect.Float64:
+		wanted = "a number that fits"
+	}
+	return "expected " + wanted + ", not: " + mismatch.Value // such as: number 1e400
+}
 
 // JSONKind names the type of a JSON value in words for an error.
 func JSONKind(raw []byte) string {

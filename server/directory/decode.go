@@ -40,7 +40,7 @@ func decode(text []byte, into any) error {
 		return oauth.InvalidRequest("%s", err.Error())
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return oauth.InvalidRequest("the body: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return oauth.InvalidRequest("the body: %s", oauth.JSONText(err))
 	}
 	if err := texts(reflect.ValueOf(into).Elem(), ""); err != nil {
 		return oauth.InvalidRequest("%s", err.Error())
@@ -51,8 +51,9 @@ func decode(text []byte, into any) error {
 // known walks through the objects of a document beside the type it is for, and
 // refuses members that the type does not have.
 func known(text []byte, t reflect.Type, at string) error {
+	text = bytes.TrimSpace(text)
 	switch {
-	case string(bytes.TrimSpace(text)) == "null":
+	case string(text) == "null":
 		return nil
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
 		var elements []stdjson.RawMessage
@@ -66,11 +67,15 @@ func known(text []byte, t reflect.Type, at string) error {
 		}
 		return nil
 	case t.Kind() != reflect.Struct:
-		return nil
+		return fits(text, t, strings.TrimPrefix(at, "."))
+	}
+	name := cmp.Or(strings.TrimPrefix(at, "."), "the body")
+	if kind := oauth.JSONKind(text); kind != "an object" {
+		return fmt.Errorf("%s must be an object, not %s", name, kind)
 	}
 	var members map[string]stdjson.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil {
-		return fmt.Errorf("%s: %s", cmp.Or(strings.TrimPrefix(at, "."), "the body"), strings.TrimPrefix(err.Error(), "json: "))
+		return fmt.Errorf("%s: %s", name, oauth.JSONText(err))
 	}
 	fields := membersOf(t)
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -80,6 +85,24 @@ func known(text []byte, t reflect.Type, at string) error {
 		}
 		if err := known(members[name], field, at+"."+name); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// fits refuses a value of another kind than its member is; the decoder would name
+// neither the member nor anything that a caller knows. Types that read themselves do so.
+func fits(text []byte, t reflect.Type, name string) error {
+	kind := oauth.JSONKind(text)
+	switch {
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[stdjson.Unmarshaler]()):
+	case t.Kind() == reflect.String && kind != "a string":
+		return fmt.Errorf("%s must be a string, not %s", name, kind)
+	case t.Kind() == reflect.Bool && kind != "a boolean":
+		return fmt.Errorf("%s must be true or false, not %s", name, kind)
+	case t == reflect.TypeFor[[]string]():
+		if err := oauth.DecodeStrings(text, new([]string), maxEntries); err != nil {
+			return fmt.Errorf("%s %w", name, err)
 		}
 	}
 	return nil

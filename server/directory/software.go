@@ -80,6 +80,13 @@ func (v *Version) UnmarshalJSON(text []byte) error {
 		*v = Version(text)
 		return nil
 	}
+	switch kind := oauth.JSONKind(text); kind {
+	case "null":
+		return nil
+	case "a string":
+	default:
+		return fmt.Errorf("Version must be a plain number or a string, not %s", kind)
+	}
 	return stdjson.Unmarshal(text, (*string)(v))
 }
 

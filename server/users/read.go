@@ -111,7 +111,7 @@ func Object(data []byte) (map[string]any, error) {
 	}
 	var value any
 	if err := json.Unmarshal(data, &value); err != nil {
-		return nil, InvalidSyntax("the body is not strict JSON: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return nil, InvalidSyntax("the body is not strict JSON: %s", oauth.JSONText(err))
 	}
 	object, ok := value.(map[string]any)
 	if !ok {
