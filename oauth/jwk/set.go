@@ -27,9 +27,11 @@ import (
 // MaxSet is the most bytes a key set may have.
 const MaxSet = 64 << 10
 
+// MaxKeys is how many keys a set may have.
+const MaxKeys = 50
+
 // Limits of a key set.
 const (
-	maxKeys     = 50
 	maxKIDBytes = 512
 	maxKeyOps   = 100
 	// maxCandidates is how many signature checks an assertion without a kid
@@ -82,8 +84,8 @@ func Parse(data []byte, from Origin, refuse Refuse) (*Set, error) {
 	switch {
 	case document.Keys == nil:
 		return nil, errors.New(`not a JWK Set: it has no "keys" array`)
-	case len(document.Keys) > maxKeys:
-		return nil, fmt.Errorf("key set has %d keys, more than %d", len(document.Keys), maxKeys)
+	case len(document.Keys) > MaxKeys:
+		return nil, fmt.Errorf("key set has %d keys, more than %d", len(document.Keys), MaxKeys)
 	}
 	set := &Set{}
 	for i, raw := range document.Keys {
