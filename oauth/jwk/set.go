@@ -118,7 +118,7 @@ func (s *Set) add(raw []byte, from Origin, refuse Refuse) error {
 	}
 	var key jose.JSONWebKey
 	if err := key.UnmarshalJSON(raw); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "go-jose/go-jose: "))
+		return errors.New(Fault(err))
 	}
 	if err := checkKey(&key, from); err != nil {
 		return err
@@ -146,6 +146,12 @@ func (s *Set) add(raw []byte, from Origin, refuse Refuse) error {
 	s.keys = append(s.keys, key)
 	return nil
 }
+
+// Fault is what is wrong with a JWK that go-jose does not decode, for who wrote it:
+// without the names of the packages that found it, and of their types.
+func Fault(err error) string { return packages.Replace(oauth.JSONText(err)) }
+
+var packages = strings.NewReplacer("go-jose/go-jose: ", "", "json: ", "", "x509: ", "", "asn1: ", "")
 
 // keyMembers are the members of a JWK that are checked before it is decoded.
 type keyMembers struct {
