@@ -298,6 +298,27 @@ func TestAttackA16(t *testing.T) {
 	if !trusted(root, 401) {
 		t.Error("a CA that was removed is trusted")
 	}
+	// Also one that comes with the time of the file it replaces, or that is written
+	// within the same tick of the clock.
+	state, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range [][]byte{root.pem(), append(other.pem(), '\n')} {
+		written := path
+		if i == 0 {
+			written += ".new"
+		}
+		writeFile(t, written, text)
+		if err := os.Chtimes(written, state.ModTime(), state.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(written, path); err != nil {
+			t.Fatal(err)
+		}
+		now, before := []*pki{root, other}[i], []*pki{other, root}[i]
+		eventually(t, "the CA in the place of another", func() bool { return trusted(now, 200) && trusted(before, 401) })
+	}
 }
 
 // eventually waits for what the server does in the background.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,5 +99,61 @@ func TestKeyRotation(t *testing.T) {
 	tpp.Connect()
 	if answer := tpp.Bank(before); answer.Status != http.StatusOK {
 		t.Errorf("after a restart: %s", answer)
+	}
+}
+
+// TestChangesUnderLoad: while signing keys are rotated and the CA file is written
+// again and again, now and then as garbage, no honest client is refused.
+func TestChangesUnderLoad(t *testing.T) {
+	t.Parallel()
+	root := newPKI(t, "root")
+	path := root.file(t)
+	s := servertest.Start(t, trusting(path))
+	s.TPP("leaf", named("dn", "CN=leaf,O=Attack"))
+	key := newKey(t)
+	chain := root.leaf(t, key, nil)
+	const requests = 60
+	var working sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		working.Go(func() {
+			for range requests {
+				client := holder(t, s, key, chain...) // a handshake each time
+				answer := s.Do(client, http.MethodPost, s.MTLS+"/token", servertest.Form, "grant_type=client_credentials&client_id=leaf")
+				token, _ := answer.JSON["access_token"].(string)
+				if answer.Status != http.StatusOK {
+					t.Errorf("no token: %s", answer)
+					return
+				}
+				answer = s.Do(client, http.MethodGet, s.MTLS+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}, "")
+				if client.CloseIdleConnections(); answer.Status != http.StatusOK {
+					t.Errorf("the bank: %s", answer)
+					return
+				}
+			}
+		})
+	}
+	go func() { working.Wait(); close(done) }()
+	changes, rotations := 0, 0
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		case <-time.After(20 * time.Millisecond):
+			text := append(root.pem(), newPKI(t, fmt.Sprint("other ", changes)).pem()...)
+			if changes++; changes%10 == 0 {
+				text = []byte("garbage")
+			}
+			writeFile(t, path, text)
+			if rotations < 40 { // and then the set is full
+				rotations++
+				if err := s.RotateKey(t.Context(), "default", []string{"ES256", "PS256", "EdDSA"}[rotations%3]); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if changes < 5 || rotations < 5 {
+		t.Errorf("only %d changes and %d rotations: the test does not test", changes, rotations)
 	}
 }
