@@ -10,6 +10,7 @@ import (
 	_ "crypto/sha256" // SHA-256
 	_ "crypto/sha512" // SHA-384, SHA-512
 	"math/big"
+	"strings"
 )
 
 // jwsAlg is a row of RFC 7518 section 3.1.
@@ -60,9 +61,22 @@ func verifyPKCS1(key any, hash crypto.Hash, digest, signature []byte) bool {
 	return ok && rsa.VerifyPKCS1v15(public, hash, digest, signature) == nil
 }
 
+// verifyPSS wants a salt as long as the hash (RFC 7518 section 3.5). OpenSSL signs
+// with the longest there can be unless it is told otherwise, and then no server that
+// looks at the salt takes it.
 func verifyPSS(key any, hash crypto.Hash, digest, signature []byte) bool {
 	public, ok := key.(*rsa.PublicKey)
-	return ok && rsa.VerifyPSS(public, hash, digest, signature, nil) == nil
+	return ok && rsa.VerifyPSS(public, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+}
+
+// SigningAdvice is what to do about a signature by alg that does not verify: to sign
+// with that key, in the way that is most often missed.
+func SigningAdvice(key, alg string) string {
+	advice := "sign with " + key
+	if strings.HasPrefix(alg, "PS") {
+		advice += "; the salt has to be as long as the hash (openssl: -sigopt rsa_pss_saltlen:digest)"
+	}
+	return advice
 }
 
 // verifyECDSA takes R || S, each as long as the curve's order (RFC 7518 section 3.4).

@@ -1,10 +1,15 @@
 package oauth_test
 
 import (
+	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"math/big"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -79,4 +84,43 @@ func curveKey(t *testing.T, curve elliptic.Curve) *ecdsa.PrivateKey {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// TestVerifyForged: what is nearly a signature, or is one in another form.
+func TestVerifyForged(t *testing.T) {
+	const signed = "e30.e30"
+	digest := sha256.Sum256([]byte(signed))
+	key := testkeys.P256(1)
+	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := func(r, s *big.Int, size int) []byte {
+		return append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
+	}
+	zero, order := new(big.Int), key.Params().N
+	if !oauth.VerifySignature("ES256", key.Public(), signed, pair(r, s, 32)) {
+		t.Error("a good one is refused: the test does not test")
+	}
+	for name, signature := range map[string][]byte{
+		"r = 0": pair(zero, s, 32), "s = 0": pair(r, zero, 32), "both 0": make([]byte, 64), "r = n": pair(order, s, 32), "s = n": pair(r, order, 32),
+		"all ones": bytes.Repeat([]byte{0xff}, 64), "DER": der, "swapped": pair(s, r, 32), "padded": pair(r, s, 33), "one byte more": append(pair(r, s, 32), 0), "r alone": r.FillBytes(make([]byte, 32)),
+	} {
+		if oauth.VerifySignature("ES256", key.Public(), signed, signature) {
+			t.Errorf("ES256, %s: it verifies", name)
+		}
+	}
+	for salt, good := range map[int]bool{32: true, rsa.PSSSaltLengthEqualsHash: true, rsa.PSSSaltLengthAuto: false, 1: false, 20: false, 33: false} {
+		signature, err := rsa.SignPSS(rand.Reader, testkeys.RSA(1), crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: salt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if oauth.VerifySignature("PS256", testkeys.RSA(1).Public(), signed, signature) != good {
+			t.Errorf("PS256 with a salt of %d bytes: want %v", salt, good)
+		}
+	}
 }

@@ -47,27 +47,27 @@ func List[S ~string](values []S) string {
 	return list.String()
 }
 
-// JSONText is the text of a decoder's error without the decoder's own prefix, and
-// without the names of types of Go, which mean nothing to who has sent the text.
+// JSONText is the text of a decoder's error for who wrote the JSON: without the
+// decoder's own prefix, and without the Go types that it would name.
 func JSONText(err error) string {
-	if wrong, ok := errors.AsType[*strict.UnmarshalTypeError](err); ok {
-		return wrong.Value + " in place of " + expectedKind(wrong.Type.Kind())
+	mismatch, ok := errors.AsType[*strict.UnmarshalTypeError](err)
+	if !ok {
+		return strings.TrimPrefix(err.Error(), "json: ")
 	}
-	return strings.TrimPrefix(err.Error(), "json: ")
-}
-
-func expectedKind(kind reflect.Kind) string {
-	switch kind {
+	wanted := "another type"
+	switch mismatch.Type.Kind() {
 	case reflect.String:
-		return "a string"
+		wanted = "a string"
 	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice, reflect.Array:
-		return "an array"
+		wanted = "a boolean"
 	case reflect.Map, reflect.Struct:
-		return "an object"
+		wanted = "an object"
+	case reflect.Slice, reflect.Array:
+		wanted = "an array"
+	case reflect.Int, reflect.Int64, reflect.Float64:
+		wanted = "a number that fits"
 	}
-	return "a number"
+	return "expected " + wanted + ", not: " + mismatch.Value // such as: number 1e400
 }
 
 // JSONKind names the type of a JSON value in words for an error.

@@ -119,7 +119,7 @@ func (p *part) verify(ctx context.Context, s *signed, find FindKeys, whose strin
 			return nil
 		}
 	}
-	return p.fail("signature", "by "+whose, "one that does not verify", "sign with the private key whose public half "+whose+" publishes",
+	return p.fail("signature", "by "+whose, "one that does not verify", oauth.SigningAdvice("the private key whose public half "+whose+" publishes", s.header.Algorithm),
 		"is not signed by %s", whose)
 }
 

@@ -171,9 +171,14 @@ func TestParseMetadataYAMLRefuses(t *testing.T) {
 		"a long line":   {strings.Repeat("- ", 9000), "nested deeper"},
 		"deep, costly":  {strings.Repeat("[", 19000), "nested deeper"},
 		"many":          {strings.Repeat("[", 60000), "more members and values"},
-		"too long":      {"client_id: " + strings.Repeat("x", 64<<10), "longer than 65536 bytes"},
-		"long comment":  {"client_id: x\n# " + strings.Repeat("x", 64<<10), "longer than 65536 bytes"},
-		"invalid UTF-8": {"client_name: \"a\xffb\"\n", "not valid UTF-8"},
+		// A minute for the lexer, each of them.
+		"empty lines":           {"client_id: |\n x\n" + strings.Repeat("\n", 60000), "line 103: more than 100 empty lines in a row"},
+		"empty lines, folded":   {"client_id: >\n x\n" + strings.Repeat("\n", 60000) + "client_name: x\n", "more than 100 empty lines"},
+		"empty lines, CR":       {"client_id: |\n x" + strings.Repeat("\r", 60000), "more than 100 empty lines"},
+		"empty lines of spaces": {"client_id: |\n x\n" + strings.Repeat(" \n", 30000), "more than 100 empty lines"},
+		"too long":              {"client_id: " + strings.Repeat("x", 64<<10), "longer than 65536 bytes"},
+		"long comment":          {"client_id: x\n# " + strings.Repeat("x", 64<<10), "longer than 65536 bytes"},
+		"invalid UTF-8":         {"client_name: \"a\xffb\"\n", "not valid UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()

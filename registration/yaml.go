@@ -39,6 +39,9 @@ func JSONFromYAML(what string, data []byte) (text []byte, positions map[string]s
 	if err := checkDocument(what, data); err != nil {
 		return nil, nil, err
 	}
+	if err := emptyLines(data); err != nil {
+		return nil, nil, err
+	}
 	tokens := lexer.Tokenize(string(data))
 	if err := bounded(tokens); err != nil {
 		return nil, nil, err
@@ -67,6 +70,32 @@ const (
 	maxYAMLDepth  = 16
 	maxYAMLTokens = 20_000
 )
+
+// maxEmptyLines is how many lines in a row may have nothing in them.
+const maxEmptyLines = 100
+
+// emptyLines refuses what would take the lexer into time that grows with the square
+// of the input: it removes the empty lines behind a block scalar one by one, and
+// copies the whole scalar for each.
+func emptyLines(data []byte) error {
+	line, empty := 1, 0
+	for i, b := range data {
+		switch b {
+		case ' ', '\t':
+		case '\r', '\n': // each of them ends a line, and both together
+			if b == '\n' && i > 0 && data[i-1] == '\r' {
+				continue
+			}
+			line++
+			if empty++; empty > maxEmptyLines {
+				return fmt.Errorf("line %d: more than %d empty lines in a row", line, maxEmptyLines)
+			}
+		default:
+			empty = 0
+		}
+	}
+	return nil
+}
 
 // bounded refuses what would take the parser into deep recursion, or into time
 // that grows with the square of the input, before the parser sees it.

@@ -298,6 +298,27 @@ func TestAttackA16(t *testing.T) {
 	if !trusted(root, 401) {
 		t.Error("a CA that was removed is trusted")
 	}
+	// Also one that comes with the time of the file it replaces, or that is written
+	// within the same tick of the clock.
+	state, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range [][]byte{root.pem(), append(other.pem(), '\n')} {
+		written := path
+		if i == 0 {
+			written += ".new"
+		}
+		writeFile(t, written, text)
+		if err := os.Chtimes(written, state.ModTime(), state.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(written, path); err != nil {
+			t.Fatal(err)
+		}
+		now, before := []*pki{root, other}[i], []*pki{other, root}[i]
+		eventually(t, "the CA in the place of another", func() bool { return trusted(now, 200) && trusted(before, 401) })
+	}
 }
 
 // eventually waits for what the server does in the background.
@@ -348,4 +369,47 @@ func TestAttackA18(t *testing.T) {
 			t.Errorf("%s: %s", name, body)
 		}
 	}
+}
+
+// TestStrictRealmHidesClients: where nothing is explained on the wire, a stranger
+// cannot tell whether a client exists, whatever is presented for it. The trace can.
+func TestStrictRealmHidesClients(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	key := newKey(t)
+	template := newPKI(t, "template").leaf(t, key, nil)[0]
+	own := issue(t, template, template, key, key)
+	known := map[string]*servertest.TPP{
+		"tls": s.TPPIn("strict", "tls"),
+		"self-signed": s.TPPIn("strict", "self-signed", func(m *registration.Metadata) {
+			m.TokenEndpointAuthMethod = oauth.AuthSelfSignedTLS
+			m.JWKS = []byte(encode(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "a", Certificates: []*x509.Certificate{own}}}}))
+		}),
+		"jwt": s.TPPIn("strict", "jwt", func(m *registration.Metadata) {
+			m.TokenEndpointAuthMethod, m.TokenEndpointAuthSigningAlg = oauth.AuthPrivateKeyJWT, "ES256"
+		}),
+	}
+	holders := map[string]*http.Client{
+		"none": holder(t, s, nil), "a client of the other realm": s.TPP("other").HTTP, "a stranger's": holder(t, s, key, newPKI(t, "unknown").leaf(t, key, nil)...),
+		"a serverAuth certificate": holder(t, s, key, newPKI(t, "servers").leaf(t, key, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })...),
+	}
+	ask := func(client *http.Client, listener, id string) servertest.Answer {
+		return post(t, s, client, listener+"/realms/strict/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {id}})
+	}
+	for what, client := range holders {
+		for _, listener := range []string{s.Issuer, s.MTLS} {
+			unknown := ask(client, listener, "nobody")
+			wantAnswer(t, unknown, 401, "invalid_client")
+			for id := range known {
+				if answer := ask(client, listener, id); answer.Status != unknown.Status || answer.Body != unknown.Body || answer.Header.Get("Www-Authenticate") != unknown.Header.Get("Www-Authenticate") {
+					t.Errorf("%s with %s certificate: %s, of nobody %s", id, what, answer, unknown)
+				}
+			}
+		}
+	}
+	refused := ask(holders["none"], s.MTLS, "tls")
+	if event := s.Explain(refused); event.Reason != "a client certificate is required: no client certificate on this connection" {
+		t.Errorf("the trace says %q", event.Reason)
+	}
+	wantAnswer(t, ask(known["tls"].HTTP, s.MTLS, "tls"), 200, "")
 }

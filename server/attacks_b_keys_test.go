@@ -295,3 +295,31 @@ func TestAttackB18(t *testing.T) {
 		t.Errorf("%d fetches", got)
 	}
 }
+
+// TestMalformedKeys: a key set that cannot be read is refused with what is wrong with
+// it, in the words of whoever wrote it.
+func TestMalformedKeys(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Registering())
+	r := s.Registrant(s.Issuer)
+	good := encode(t, jose.JSONWebKey{Key: &testkeys.P256(3).PublicKey, KeyID: "a"})
+	with := func(members string) string { return strings.Replace(good, `{`, `{`+members+`,`, 1) }
+	for key, want := range map[string]string{
+		with(`"x5c":["AAAA"]`): "malformed certificate", with(`"x5c":["!"]`): "x5c", with(`"x5c":"AAAA"`): "expected an array", with(`"x5c":[]`): "",
+		with(`"x5t":"!"`): "x5t", with(`"x5t#S256":"AAAA"`): "x5t#S256", with(`"x5u":7`): "expected a string", with(`"use":7`): "use", with(`"alg":[]`): "expected a string", with(`"key_ops":"verify"`): "key_ops",
+		`{"kty":"EC","kid":"a","crv":"P-256","x":7,"y":7}`: "", `{"kty":"EC","kid":"a","crv":"P-256"}`: "missing x/y", `{"kty":"EC","kid":"a","crv":"P-256","x":"AA","y":"AA"}`: "wrong length",
+		`{"kty":"RSA","kid":"a"}`: "exponent", `{"kty":"RSA","kid":"a","n":"!","e":"AQAB"}`: "", `{"kty":"OKP","kid":"a","crv":"Ed25519"}`: "missing x", `{"kid":"a"}`: "kty", `{"kty":7}`: "kty",
+		`{}`: "", `[]`: "", `7`: "", `null`: "", `"a"`: "",
+	} {
+		answer := r.Register(servertest.Plain("token_endpoint_auth_method", oauth.AuthPrivateKeyJWT, "jwks", json.RawMessage(`{"keys":[`+key+`]}`)))
+		checkRules(t, s, answer, nil)
+		if key == with(`"x5c":[]`) { // says nothing
+			wantAnswer(t, answer, http.StatusCreated, "")
+			continue
+		}
+		wantAnswer(t, answer, http.StatusBadRequest, "invalid_client_metadata")
+		if description, _ := answer.JSON["error_description"].(string); !strings.Contains(description, want) {
+			t.Errorf("%s: %s, want %q", key, description, want)
+		}
+	}
+}

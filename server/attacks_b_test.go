@@ -1,10 +1,12 @@
 package server_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -196,6 +198,19 @@ func TestAttackB2RSA(t *testing.T) {
 	}
 	refuseAll(t, s, tpp, rows)
 	acceptAll(t, s, tpp, signing("PS256", "PS256", testkeys.RSA(3), "kid", "rsa"))
+	// What OpenSSL signs unless it is told otherwise; the trace tells how.
+	header, payload := encode(t, headerOf(tpp, "alg", "PS256", "kid", "rsa")), encode(t, claimsOf(tpp))
+	parts := strings.Split(compact(t, "", nil, header, payload), ".")
+	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	longest, err := rsa.SignPSS(rand.Reader, testkeys.RSA(3), crypto.SHA256, digest[:], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := post(t, s, tpp.HTTP, s.Issuer+"/token", withAssertion(doors("")[0].form(), parts[0]+"."+parts[1]+"."+base64.RawURLEncoding.EncodeToString(longest)))
+	wantAnswer(t, answer, 401, "invalid_client")
+	if check := failedCheck(s, answer); check.Name != "client assertion signature" || !strings.Contains(check.Advice, "rsa_pss_saltlen:digest") {
+		t.Errorf("the trace says %+v", check)
+	}
 }
 
 func TestAttackB6B7(t *testing.T) {

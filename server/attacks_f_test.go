@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fapid/fapid/certs"
@@ -88,24 +89,28 @@ func TestAttackF5(t *testing.T) {
 	for i := range rounds(t, 100) { // and a thousand in TestEndRacesRefresh
 		tpp := tpps[i%len(tpps)]
 		first := begin(t, tpp)
-		var fetched []pair
-		var mu sync.Mutex
-		var running sync.WaitGroup
-		for range 3 {
-			running.Go(func() {
-				if answer := refresh(tpp, first.refresh); answer.Status == http.StatusOK {
-					mu.Lock()
-					defer mu.Unlock()
-					fetched = append(fetched, pairOf(t, answer))
-				}
-			})
-		}
+		var turn atomic.Int32
 		revoke := []string{first.refresh, first.access}[i/4%2]
-		if answer := tpp.Post("revocation_endpoint", url.Values{"token": {revoke}}); answer.Status != http.StatusOK {
-			t.Fatalf("F5: revocation: %s", answer)
+		fetched := []pair{first}
+		for _, answer := range race(func() servertest.Answer {
+			if turn.Add(1) == int32(1+i%racers) { // one of them revokes
+				return tpp.Post("revocation_endpoint", url.Values{"token": {revoke}})
+			}
+			return refresh(tpp, first.refresh)
+		}) {
+			switch {
+			case answer.Status == http.StatusOK && answer.Body == "": // the revocation's
+				revoke = ""
+			case answer.Status == http.StatusOK:
+				fetched = append(fetched, pairOf(t, answer))
+			default:
+				wantAnswer(t, answer, http.StatusBadRequest, "invalid_grant")
+			}
 		}
-		running.Wait()
-		for _, p := range append(fetched, first) {
+		if revoke != "" {
+			t.Fatal("F5: the revocation was not answered 200")
+		}
+		for _, p := range fetched {
 			if answer := tpp.Post("introspection_endpoint", url.Values{"token": {p.access}}); answer.Body != `{"active":false}` {
 				t.Fatalf("F5: round %d: an access token survived: %s", i, answer)
 			}

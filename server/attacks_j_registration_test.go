@@ -19,6 +19,9 @@ import (
 	"github.com/fapid/fapid/testkeys"
 )
 
+// countClients is how many clients the default realm has.
+func countClients(s *servertest.Server) int { return len(s.Clients("default").List("", 1<<20)) }
+
 // J1: who has no initial access token, or one that is no good, registers nothing;
 // of many with a token for one use one does.
 func TestAttackJ1InitialAccessTokens(t *testing.T) {
@@ -44,6 +47,7 @@ func TestAttackJ1InitialAccessTokens(t *testing.T) {
 	good := initialToken(t, s, registration.Allowance{Uses: 100})
 	tpp := s.TPP("known")
 	everywhere(t, s, func(t *testing.T, r *servertest.Registrant) {
+		before := countClients(s)
 		for name, token := range map[string]string{
 			"none": "", "used": used, "expired": old, "deleted": endedText, "of another realm": foreign, "of nobody": "fapid_iat.x.y",
 			"half": good[:len(good)-1], "longer": good + "A", "in another case": strings.ToLower(good), "empty parts": "fapid_iat..", "very long": "fapid_iat." + strings.Repeat("a", 4000),
@@ -68,6 +72,9 @@ func TestAttackJ1InitialAccessTokens(t *testing.T) {
 				t.Errorf("%s: %s", name, answer)
 			}
 		}
+		if there := countClients(s); there != before {
+			t.Errorf("%d clients were registered without a good token", there-before)
+		}
 		r.Initial = good
 		want(t, r.Register(servertest.Plain()), 201)
 		// A refusal uses nothing up.
@@ -86,6 +93,7 @@ func TestAttackJ1InitialAccessTokens(t *testing.T) {
 	for round := range rounds(t, 2) {
 		uses := int64(1 + 2*(round%2))
 		one := initialToken(t, s, registration.Allowance{Uses: uses})
+		before := countClients(s)
 		var created, refused atomic.Int64
 		var racing sync.WaitGroup
 		for _, r := range registrants {
@@ -104,6 +112,9 @@ func TestAttackJ1InitialAccessTokens(t *testing.T) {
 		racing.Wait()
 		if created.Load() != uses || refused.Load() != 16-uses {
 			t.Errorf("%d registered with a token for %d uses, %d were refused", created.Load(), uses, refused.Load())
+		}
+		if there := countClients(s); there != before+int(uses) {
+			t.Errorf("%d clients more, want %d", there-before, uses)
 		}
 	}
 }
@@ -174,7 +185,7 @@ func trapdoor(t *testing.T) (port string, connections *atomic.Int64) {
 	listen := func(address string) net.Listener {
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
-			return nil // a machine without IPv6
+			return nil // a machine without IPv6, or with one loopback address
 		}
 		t.Cleanup(func() { _ = listener.Close() })
 		go func() {
@@ -194,6 +205,7 @@ func trapdoor(t *testing.T) (port string, connections *atomic.Int64) {
 		t.Fatal("no loopback interface")
 	}
 	_, port, _ = net.SplitHostPort(first.Addr().String())
+	listen("127.1.2.3:" + port)
 	listen("[::1]:" + port)
 	return port, connections
 }
@@ -259,12 +271,16 @@ func TestAttackJ5Bodies(t *testing.T) {
 		"a big number":    `{"default_max_age":1e400}`,
 	}
 	everywhere(t, s, func(t *testing.T, r *servertest.Registrant) {
+		before := countClients(s)
 		for name, body := range bodies {
 			answer := r.Register(body)
 			if answer.Status != 400 || answer.Error() != "invalid_client_metadata" && answer.Error() != "invalid_redirect_uri" {
 				t.Errorf("%s: %s", name, answer)
 			}
 			checkRules(t, s, answer, nil)
+		}
+		if there := countClients(s); there != before {
+			t.Errorf("%d clients were registered", there-before)
 		}
 		for media, status := range map[string]int{
 			"application/json": 201, "application/json; charset=utf-8": 201, "APPLICATION/JSON": 201, "text/plain": 415, "application/x-www-form-urlencoded": 415,
@@ -488,72 +504,6 @@ func TestAttackJ10SectorIdentifier(t *testing.T) {
 			}
 		}
 	})
-}
-
-// J13: there is an end to registering, and to what is not used.
-func TestAttackJ13Quotas(t *testing.T) {
-	t.Parallel()
-	const most = 12
-	s := servertest.Start(t, servertest.Registering(), func(c *server.Config) {
-		c.Realms["default"].Registration.MaxClients = most
-		c.Realms["default"].Registration.UnusedClients = server.Duration(time.Hour)
-	})
-	beyond := func(t *testing.T, answer servertest.Answer) {
-		t.Helper()
-		if wantAnswer(t, answer, 429, "too_many_requests"); answer.Header.Get("Retry-After") != "60" {
-			t.Errorf("Retry-After %q", answer.Header.Get("Retry-After"))
-		}
-	}
-	r := s.Registrant(s.MTLS)
-	r.Initial = initialToken(t, s, registration.Allowance{Uses: 100_000, Quota: 2})
-	for range 2 {
-		want(t, r.Register(servertest.WithSecret()), 201)
-	}
-	beyond(t, r.Register(servertest.WithSecret()))
-	want(t, r.Delete(), 204)
-	want(t, r.Register(servertest.WithSecret()), 201) // there is room again
-	beyond(t, r.Register(servertest.WithSecret()))
-	s.Restart() // known again
-	beyond(t, r.Register(servertest.WithSecret()))
-
-	open := s.Registrant(s.Issuer)
-	var created, refused atomic.Int64
-	var racing sync.WaitGroup
-	for range 24 {
-		each := *open
-		racing.Go(func() {
-			if answer := each.Register(servertest.WithSecret()); answer.Status == 201 {
-				created.Add(1)
-			} else {
-				beyond(t, answer)
-				refused.Add(1)
-			}
-		})
-	}
-	racing.Wait()
-	if created.Load() != most-2 || refused.Load() != 24-(most-2) {
-		t.Errorf("%d registered, %d were refused; there is room for %d", created.Load(), refused.Load(), most-2)
-	}
-	operators := s.TPP("operators") // who is not limited
-	s.Clock.Move(50 * time.Minute)
-	exchanged(t, r.Fetch())
-	server.EveryMinute(s.Server, t.Context())
-	s.Restart() // what was used is known again
-	s.Clock.Move(11 * time.Minute)
-	server.EveryMinute(s.Server, t.Context())
-	operators.Connect()
-	operators.Token()
-	want(t, r.Read(), 200)
-	if left := s.Clients("default").List("", 100); len(left) != 2 {
-		t.Errorf("%d clients are left", len(left))
-	}
-	want(t, open.Register(servertest.WithSecret()), 201)
-	s.Clock.Move(61 * time.Minute)
-	server.EveryMinute(s.Server, t.Context())
-	wantAnswer(t, r.Read(), 401, "invalid_token")
-	if left := s.Clients("default").List("", 100); len(left) != 1 || left[0].ID != "operators" {
-		t.Errorf("left: %v", left)
-	}
 }
 
 // J11: a name that could deceive whoever is asked to trust it is shown as text, and

@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -314,6 +316,67 @@ func TestAttackL7(t *testing.T) {
 				return r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r == 0x2028 || r == 0x2029
 			}) {
 				t.Errorf("%s in the log steers a terminal: %q", name, text)
+			}
+		}
+	}
+}
+
+// TestCompressedBodies: no body is unpacked, and none is read as plain that is said
+// to be packed.
+func TestCompressedBodies(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Registering())
+	tpp := s.TPP("tpp")
+	const form, metadata = "grant_type=client_credentials&client_id=tpp", `{"grant_types":["client_credentials"]}`
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	_, _ = zip.Write([]byte(form))
+	_ = zip.Close()
+	for _, listener := range []string{s.Issuer, s.MTLS} {
+		for _, at := range []struct{ path, media, body string }{
+			{"/token", "application/x-www-form-urlencoded", form}, {"/token", "application/x-www-form-urlencoded", packed.String()},
+			{"/token/introspection", "application/x-www-form-urlencoded", form}, {"/reg", "application/json", metadata},
+		} {
+			for _, coding := range [][]string{{"gzip"}, {"GZIP"}, {"deflate"}, {"br"}, {"identity, gzip"}, {"identity", "gzip"}, {""}, {"x"}} {
+				header := http.Header{"Content-Type": {at.media}, "Content-Encoding": coding}
+				wantAnswer(t, exchange(t, s, tpp.HTTP, http.MethodPost, listener+at.path, header, at.body), http.StatusUnsupportedMediaType, "unsupported_media_type")
+			}
+		}
+	}
+	header := http.Header{"Content-Type": servertest.Form["Content-Type"], "Content-Encoding": {"identity"}}
+	wantAnswer(t, exchange(t, s, tpp.HTTP, http.MethodPost, s.MTLS+"/token", header, form), http.StatusOK, "")
+	if all := s.Clients("default").List("", 100); len(all) != 1 {
+		t.Errorf("%d clients, want the TPP alone", len(all))
+	}
+}
+
+// TestAttackE15: a request target with a host in it stands in the place of Host (RFC
+// 9112 section 3.2.2), and neither says what our address is.
+func TestAttackE15(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for _, listener := range []string{s.Issuer, s.MTLS} {
+		for _, row := range []struct{ target, host, status string }{
+			{"/.well-known/openid-configuration", "localhost", "200"},
+			{"https://localhost/.well-known/openid-configuration", "localhost", "200"},
+			{"https://localhost:1/.well-known/openid-configuration", "evil.example", "200"},
+			{"https://evil.example/.well-known/openid-configuration", "localhost", "421"},
+			{"https://localhost@evil.example/.well-known/openid-configuration", "localhost", "421"},
+			{"https://localhost.evil.example/.well-known/openid-configuration", "localhost", "421"},
+			{"//evil.example/.well-known/openid-configuration", "localhost", "404"},
+			{"/.well-known/openid-configuration", "evil.example", "421"},
+			{"/.well-known/openid-configuration", "localhost@evil.example", "400"},
+			{"/.well-known/openid-configuration", "localhost,evil.example", "421"},
+			{"/.well-known/openid-configuration", "localhost\r\nHost: localhost", "400"},
+		} {
+			conn := dialTLS(t, s, listener, "http/1.1")
+			_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nX-Forwarded-Host: evil.example\r\nForwarded: host=evil.example\r\nConnection: close\r\n\r\n", row.target, row.host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := closed(t, conn, 20*time.Second)
+			if !strings.HasPrefix(said, "HTTP/1.1 "+row.status+" ") || row.status == "200" && !strings.Contains(said, `"issuer": "`+s.Issuer+`"`) || strings.Contains(said, "evil") || strings.Contains(said, "localhost:1/") {
+				t.Errorf("%s, Host %q: %s", row.target, row.host, said)
 			}
 		}
 	}

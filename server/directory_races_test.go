@@ -118,6 +118,30 @@ func TestDirectoryKeyRaces(t *testing.T) {
 	}
 }
 
+// An organisation that makes software at the same time has no more than it may have.
+func TestDirectorySoftwareRace(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.WithDirectory)
+	m := s.Member("Alpha", aisp)
+	call := caller(s, m)
+	const most, left = 1000, 5
+	for range most - left - 1 { // and its first
+		if _, err := s.Directory().CreateSoftware(t.Context(), directory.SoftwareStatement{OrganisationID: m.Organisation, ClientName: "x"}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counts := map[int]int{}
+	for _, status := range together(func(int) servertest.Answer {
+		return call("POST", m.Of("/softwarestatements"), `{"ClientName":"x"}`, nil)
+	}) {
+		counts[status]++
+	}
+	all := within[[]directory.SoftwareStatement](t, call("GET", m.Of("/softwarestatements"), "", nil))
+	if counts[201] != left || counts[409] != racers-left || len(all) != most {
+		t.Errorf("answered %v, and there are %d", counts, len(all))
+	}
+}
+
 // Whatever is sent, the answer is a refusal that says what is wrong, and never a
 // failure of the server.
 func TestDirectoryBadInput(t *testing.T) {

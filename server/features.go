@@ -74,6 +74,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		Now:            r.now,
 		TokenEndpoints: r.tokenEndpoints(),
 		EitherSecret:   r.config.EitherSecret,
+		Discreet:       !r.config.Sandbox,
 	}
 	clients.Authenticator = authenticator
 	list = append(list, r.management(authenticator)...)

@@ -72,7 +72,7 @@ func (s *Server) enrol(ctx context.Context, sample sample, p *participant.Partic
 		return nil
 	}
 	if _, there := s.directory.Software(sample.software); !there {
-		if _, err := s.directory.CreateSoftware(ctx, sampleSoftware(sample)); wasThere(err) {
+		if _, err := s.directory.CreateSoftware(ctx, sampleSoftware(sample), 0); wasThere(err) {
 			return nil
 		} else if err != nil {
 			return err

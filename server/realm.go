@@ -57,7 +57,7 @@ type realm struct {
 	crls      []*certs.CRLFile
 	foreign   *foreign // nil without CRLs
 	caFiles   []string
-	caStamps  []time.Time
+	caStates  []os.FileInfo
 	policies  map[string]*oauth.Policy
 	sandboxed bool // accepts public test keys: only under `fapid dev`
 }
@@ -269,7 +269,7 @@ func (r *realm) openTrust(ctx context.Context, s *Server) error {
 	for _, file := range r.config.Trust.CAs {
 		r.caFiles = append(r.caFiles, s.path(file))
 	}
-	r.caStamps = stamps(r.caFiles)
+	r.caStates = states(r.caFiles)
 	trust, err := r.buildTrust()
 	if err != nil {
 		return err
@@ -317,12 +317,12 @@ func (r *realm) buildTrust() (*mtls.Trust, error) {
 
 // refresh takes up changed CA files. A bad file changes nothing but the log.
 func (r *realm) refresh() {
-	now := stamps(r.caFiles)
-	for i, stamp := range now {
-		if stamp.Equal(r.caStamps[i]) {
+	now := states(r.caFiles)
+	for i, state := range now {
+		if unchanged(r.caStates[i], state) {
 			continue
 		}
-		r.caStamps = now
+		r.caStates = now
 		trust, err := r.buildTrust()
 		if err != nil {
 			r.log.Error("a changed CA file was not taken up; the old CAs stay trusted", "realm", r.name, "error", err.Error())
@@ -355,15 +355,24 @@ func (r *realm) certificateRevoked(thumbprint string) bool {
 	return r.ca != nil && r.ca.RevokedThumbprint(thumbprint) || r.foreign != nil && r.foreign.revoked(thumbprint)
 }
 
-// stamps are the files' modification times; a missing file has the zero time.
-func stamps(files []string) []time.Time {
-	times := make([]time.Time, len(files))
+// states are what the file system says of the files, nil for one that is not there.
+func states(files []string) []os.FileInfo {
+	all := make([]os.FileInfo, len(files))
 	for i, file := range files {
 		if state, err := os.Stat(file); err == nil {
-			times[i] = state.ModTime()
+			all[i] = state
 		}
 	}
-	return times
+	return all
+}
+
+// unchanged reports whether a file is the one it was. Its time alone does not say so:
+// it may come with the file that takes its place, and two writes can have one.
+func unchanged(before, now os.FileInfo) bool {
+	if before == nil || now == nil {
+		return before == nil && now == nil
+	}
+	return os.SameFile(before, now) && before.Size() == now.Size() && before.ModTime().Equal(now.ModTime())
 }
 
 // readCertificates reads PEM files with at least one certificate each.

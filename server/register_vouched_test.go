@@ -186,7 +186,7 @@ func TestUpdatesAtTheSameTime(t *testing.T) {
 		var mu sync.Mutex
 		statuses, tokens := map[int]int{}, map[string]bool{}
 		var racing sync.WaitGroup
-		for i := range 12 {
+		for i := range racers {
 			racing.Go(func() {
 				one := *r
 				answer := one.Update(update(i))
@@ -198,7 +198,7 @@ func TestUpdatesAtTheSameTime(t *testing.T) {
 		}
 		racing.Wait()
 		// The token they all came with is good until the one in its place is used.
-		if !maps.Equal(statuses, map[int]int{200: 12}) || rotated != (len(tokens) == 12) {
+		if !maps.Equal(statuses, map[int]int{200: racers}) || rotated != (len(tokens) == racers) {
 			t.Errorf("%s: answered %v with %d tokens", name, statuses, len(tokens))
 		}
 		good := 0

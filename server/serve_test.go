@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,4 +100,60 @@ func TestKeyRotation(t *testing.T) {
 	if answer := tpp.Bank(before); answer.Status != http.StatusOK {
 		t.Errorf("after a restart: %s", answer)
 	}
+}
+
+// TestChangesUnderLoad: while signing keys are rotated and the CA file is written
+// again and again, every other time as garbage, no honest client is refused.
+func TestChangesUnderLoad(t *testing.T) {
+	t.Parallel()
+	root := newPKI(t, "root")
+	path := root.file(t)
+	s := servertest.Start(t, trusting(path))
+	s.TPP("leaf", named("dn", "CN=leaf,O=Attack"))
+	key := newKey(t)
+	chain := root.leaf(t, key, nil)
+	var working sync.WaitGroup
+	stop := make(chan struct{})
+	work := func() {
+		client := holder(t, s, key, chain...) // a handshake each time
+		defer client.CloseIdleConnections()
+		answer := s.Do(client, http.MethodPost, s.MTLS+"/token", servertest.Form, "grant_type=client_credentials&client_id=leaf")
+		token, _ := answer.JSON["access_token"].(string)
+		if answer.Status != http.StatusOK {
+			t.Errorf("no token: %s", answer)
+			return
+		}
+		answer = s.Do(client, http.MethodGet, s.MTLS+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}, "")
+		if answer.Status != http.StatusOK {
+			t.Errorf("the bank: %s", answer)
+		}
+	}
+	for range 3 {
+		working.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					work()
+				}
+			}
+		})
+	}
+	defer working.Wait()
+	defer close(stop)
+	changes := 0
+	eventually(t, "good and bad CA files that were read", func() bool {
+		text := append(root.pem(), newPKI(t, fmt.Sprint("other ", changes)).pem()...)
+		if changes++; changes%2 == 0 {
+			text = []byte("garbage")
+		}
+		writeFile(t, path, text)
+		if changes <= 40 { // and then the set is full
+			if err := s.RotateKey(t.Context(), "default", []string{"ES256", "PS256", "EdDSA"}[changes%3]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return changes > 10 && s.Log.Count("not taken up") > 0 && s.Log.Count("read again") > 0
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -38,7 +37,7 @@ func ParseProofKey(jwk []byte, alg string, refuse Refuse) (*ProofKey, error) {
 	}
 	var key jose.JSONWebKey
 	if err := key.UnmarshalJSON(jwk); err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "go-jose/go-jose: "))
+		return nil, errors.New(Fault(err))
 	}
 	if err := checkKey(&key, Stored); err != nil {
 		return nil, err

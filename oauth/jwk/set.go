@@ -27,9 +27,11 @@ import (
 // MaxSet is the most bytes a key set may have.
 const MaxSet = 64 << 10
 
+// MaxKeys is how many keys a set may have.
+const MaxKeys = 50
+
 // Limits of a key set.
 const (
-	maxKeys     = 50
 	maxKIDBytes = 512
 	maxKeyOps   = 100
 	// maxCandidates is how many signature checks an assertion without a kid
@@ -82,8 +84,8 @@ func Parse(data []byte, from Origin, refuse Refuse) (*Set, error) {
 	switch {
 	case document.Keys == nil:
 		return nil, errors.New(`not a JWK Set: it has no "keys" array`)
-	case len(document.Keys) > maxKeys:
-		return nil, fmt.Errorf("key set has %d keys, more than %d", len(document.Keys), maxKeys)
+	case len(document.Keys) > MaxKeys:
+		return nil, fmt.Errorf("key set has %d keys, more than %d", len(document.Keys), MaxKeys)
 	}
 	set := &Set{}
 	for i, raw := range document.Keys {
@@ -116,7 +118,7 @@ func (s *Set) add(raw []byte, from Origin, refuse Refuse) error {
 	}
 	var key jose.JSONWebKey
 	if err := key.UnmarshalJSON(raw); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "go-jose/go-jose: "))
+		return errors.New(Fault(err))
 	}
 	if err := checkKey(&key, from); err != nil {
 		return err
@@ -144,6 +146,12 @@ func (s *Set) add(raw []byte, from Origin, refuse Refuse) error {
 	s.keys = append(s.keys, key)
 	return nil
 }
+
+// Fault is what is wrong with a JWK that go-jose does not decode, for who wrote it:
+// without the names of the packages that found it, and of their types.
+func Fault(err error) string { return packages.Replace(oauth.JSONText(err)) }
+
+var packages = strings.NewReplacer("go-jose/go-jose: ", "", "json: ", "", "x509: ", "", "asn1: ", "")
 
 // keyMembers are the members of a JWK that are checked before it is decoded.
 type keyMembers struct {

@@ -194,8 +194,12 @@ func (p *proof) publicKey() finding {
 }
 
 func (p *proof) signature() finding {
-	ok := oauth.VerifySignature(p.header.Algorithm, p.key.Public, p.Signed, p.Signature)
-	return finding{ok, "a signature by the key in jwk", p.header.Algorithm, "sign with the private half of the key in jwk"}
+	const expected = "a signature by the key in jwk"
+	alg := p.header.Algorithm
+	if oauth.VerifySignature(alg, p.key.Public, p.Signed, p.Signature) {
+		return finding{ok: true, expected: expected, presented: alg}
+	}
+	return finding{false, expected, alg, oauth.SigningAdvice("the private half of the key in jwk", alg)}
 }
 
 func (p *proof) complete() finding {

@@ -103,7 +103,7 @@ func verifySignature(k *kind, read *assertion, client *registration.Client, find
 	if !slices.ContainsFunc(keys, func(key any) bool {
 		return oauth.VerifySignature(header.Algorithm, key, read.Signed, read.Signature)
 	}) {
-		event.Fail(k.signature, "a signature by a registered key", "one that does not verify", "sign with the private key whose public half is registered")
+		event.Fail(k.signature, "a signature by a registered key", "one that does not verify", oauth.SigningAdvice("the private key whose public half is registered", header.Algorithm))
 		return k.failed("the signature does not verify")
 	}
 	event.Pass(k.signature, header.Algorithm, header.Algorithm)

@@ -4,6 +4,7 @@ package clientauth
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -35,6 +36,9 @@ type Authenticator struct {
 	// EitherSecret takes the secret of a client in the header or in the body,
 	// whichever of the two it is registered for.
 	EitherSecret bool
+	// Discreet keeps from the wire whether a client exists, which a refusal of its
+	// certificate would tell: every refusal has the same text then.
+	Discreet bool
 	// Verified is told of the certificate, from a CA, of every client that has
 	// authenticated, before anything can be bound to it; nil for nobody.
 	Verified func(context.Context, *mtls.Presented) error
@@ -107,11 +111,12 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	}
 	event.Pass("client authentication method", registered, registered)
 	event.AuthMethod = registered
-	if err := a.checkCertificate(ctx, client, attempt); err != nil {
-		return Identity{}, err
+	err = a.checkCertificate(ctx, client, attempt)
+	if err == nil {
+		err = methods[registered](a, ctx, client, attempt)
 	}
-	if err := methods[registered](a, ctx, client, attempt); err != nil {
-		return Identity{}, err
+	if err != nil {
+		return Identity{}, a.discreet(err)
 	}
 	if suspended := a.standing(client, event); suspended != nil {
 		return Identity{}, oauth.InvalidClient("%s", suspended.Public).Because("%w", suspended)
@@ -226,6 +231,15 @@ func identify(attempt *Attempt) (claim, error) {
 // failedText is the one public text for everything that would tell a stranger
 // whether a client exists or which credential was nearly right.
 const failedText = "client authentication failed"
+
+// discreet gives a refusal that text where it has another, which becomes the reason.
+func (a *Authenticator) discreet(err error) error {
+	refusal, ok := errors.AsType[oauth.Error](err)
+	if !a.Discreet || !ok || refusal.Code != oauth.CodeInvalidClient || refusal.Description == failedText {
+		return err
+	}
+	return failed("%s: %s", refusal.Description, refusal.Reason)
+}
 
 func failed(format string, args ...any) oauth.Error {
 	return oauth.InvalidClient(failedText).Because(format, args...)

@@ -51,7 +51,8 @@ func decode(text []byte, into any) error {
 // known walks through the objects of a document beside the type it is for, and
 // refuses members that the type does not have.
 func known(text []byte, t reflect.Type, at string) error {
-	switch text = bytes.TrimSpace(text); {
+	text = bytes.TrimSpace(text)
+	switch {
 	case string(text) == "null":
 		return nil
 	case t.Kind() == reflect.Slice:
@@ -66,11 +67,15 @@ func known(text []byte, t reflect.Type, at string) error {
 		}
 		return nil
 	case t.Kind() != reflect.Struct:
-		return kindred(text, t, at)
+		return fits(text, t, strings.TrimPrefix(at, "."))
+	}
+	name := cmp.Or(strings.TrimPrefix(at, "."), "the body")
+	if kind := oauth.JSONKind(text); kind != "an object" {
+		return fmt.Errorf("%s must be an object, not %s", name, kind)
 	}
 	var members map[string]stdjson.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil {
-		return fmt.Errorf("%s: %s", cmp.Or(strings.TrimPrefix(at, "."), "the body"), oauth.JSONText(err))
+		return fmt.Errorf("%s: %s", name, oauth.JSONText(err))
 	}
 	fields := membersOf(t)
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -85,28 +90,18 @@ func known(text []byte, t reflect.Type, at string) error {
 	return nil
 }
 
-// kindred refuses a value that is of another kind than its member. What reads itself
-// says itself what is wrong with it.
-func kindred(text []byte, t reflect.Type, at string) error {
-	wanted, found := "", oauth.JSONKind(text)
-	if itself, ok := reflect.New(t).Interface().(stdjson.Unmarshaler); ok {
-		if err := itself.UnmarshalJSON(text); err != nil {
-			return fmt.Errorf("%s %w", strings.TrimPrefix(at, "."), err)
-		}
-		return nil
-	}
+// fits refuses a value of another kind than its member is; the decoder would name
+// neither the member nor anything that a caller knows. Types that read themselves do so.
+func fits(text []byte, t reflect.Type, name string) error {
+	kind := oauth.JSONKind(text)
 	switch {
-	case t.Kind() == reflect.String:
-		wanted = "a string"
-	case t.Kind() == reflect.Bool:
-		wanted = "a boolean"
-	default:
-		return nil
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[stdjson.Unmarshaler]()):
+	case t.Kind() == reflect.String && kind != "a string":
+		return fmt.Errorf("%s must be a string, not %s", name, kind)
+	case t.Kind() == reflect.Bool && kind != "a boolean":
+		return fmt.Errorf("%s must be true or false, not %s", name, kind)
 	}
-	if found == wanted {
-		return nil
-	}
-	return fmt.Errorf("%s must be %s, not %s", strings.TrimPrefix(at, "."), wanted, found)
+	return nil
 }
 
 // membersOf are the members of a type's objects with the types of their values.

@@ -197,10 +197,8 @@ func (d *Directory) rotateStatementKeys(ctx context.Context, r *endpoint.Request
 		}
 		algs = []string{alg}
 	}
-	for _, alg := range algs {
-		if err := d.keyring.Rotate(ctx, alg); err != nil {
-			return nil, err
-		}
+	if err := d.keyring.Rotate(ctx, algs...); err != nil {
+		return nil, err
 	}
 	return d.listStatementKeys(ctx, r, by)
 }

@@ -72,6 +72,7 @@ func (d *Directory) createSoftware(ctx context.Context, r *endpoint.Request, by 
 		return nil, err
 	}
 	s.OrganisationID = organisation
+	most := 0
 	if !by.operator {
 		// An id of the participant's choice could be somebody's, and a client of
 		// its choice is somebody's.
@@ -81,11 +82,9 @@ func (d *Directory) createSoftware(ctx context.Context, r *endpoint.Request, by 
 		if s.Status == statusSuspended {
 			return nil, by.operatorOnly("a suspension")
 		}
-		if len(list(d, &d.software, func(s *SoftwareStatement) bool { return s.OrganisationID == organisation })) >= maxSoftware {
-			return nil, conflict("the organisation has %d software statements, the most there may be", maxSoftware)
-		}
+		most = maxSoftware
 	}
-	created, err := d.CreateSoftware(ctx, s)
+	created, err := d.CreateSoftware(ctx, s, most)
 	if err != nil {
 		return nil, refusedClient(err)
 	}

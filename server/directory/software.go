@@ -76,14 +76,16 @@ func (v Version) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a number as it is written, or a text.
 func (v *Version) UnmarshalJSON(text []byte) error {
-	switch {
-	case string(text) == "null":
+	switch kind := oauth.JSONKind(text); {
+	case kind == "null":
 		return nil
 	case versionNumber.Match(text):
 		*v = Version(text)
 		return nil
+	case kind != "a string":
+		return fmt.Errorf("Version must be a plain number or a string, not %s", kind)
 	}
-	return oauth.DecodeString(text, (*string)(v))
+	return stdjson.Unmarshal(text, (*string)(v))
 }
 
 // check fills in what was left out and judges the record as a whole.
@@ -119,8 +121,9 @@ func (s *SoftwareStatement) host() string { return s.ID + ".example.com" }
 
 // CreateSoftware adds software to an organisation. Without a ClientId it is
 // registered as a client, by the transport certificates that the directory issues
-// for it; one that it brings is a client there already and stays as it is.
-func (d *Directory) CreateSoftware(ctx context.Context, s SoftwareStatement) (*SoftwareStatement, error) {
+// for it; one that it brings is a client there already and stays as it is. most is how
+// much software the organisation may have then, 0 for any number.
+func (d *Directory) CreateSoftware(ctx context.Context, s SoftwareStatement, most int) (*SoftwareStatement, error) {
 	if s.ID == "" {
 		s.ID = oauth.NewUUID()
 	}
@@ -135,6 +138,9 @@ func (d *Directory) CreateSoftware(ctx context.Context, s SoftwareStatement) (*S
 	organisation, ok := find(d, &d.organisations, s.OrganisationID)
 	if !ok {
 		return nil, oauth.NotFound("no organisation %s", oauth.Clip(s.OrganisationID))
+	}
+	if most > 0 && len(list(d, &d.software, func(other *SoftwareStatement) bool { return other.OrganisationID == organisation.ID })) >= most {
+		return nil, conflict("the organisation has %d software statements, the most there may be", most)
 	}
 	roles := s.Roles
 	s.Roles = nil

@@ -11,6 +11,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
@@ -118,10 +119,16 @@ const (
 )
 
 // ReadBody reads the whole body, at most [MaxBody] bytes. What the body is must be
-// said once: two readers could take it for different things.
+// said once: two readers could take it for different things. It is read as it comes;
+// one that is said to be compressed is refused whether it is or not, because a reader
+// in front of us would read another.
 func (r *Request) ReadBody() (string, error) {
 	if len(r.Header["Content-Type"]) > 1 {
 		return "", oauth.InvalidRequest("Content-Type is given %d times", len(r.Header["Content-Type"]))
+	}
+	if coding := r.Header["Content-Encoding"]; len(coding) > 0 && !(len(coding) == 1 && strings.EqualFold(coding[0], "identity")) {
+		// RFC 9110 section 8.4: 415.
+		return "", oauth.UnsupportedMediaType("the body must not have a Content-Encoding")
 	}
 	if r.ContentLength > MaxBody {
 		return "", oauth.RequestTooLarge("the body may hold %d bytes", MaxBody)

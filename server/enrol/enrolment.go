@@ -104,7 +104,7 @@ func (e *enrolment) join(ctx context.Context) error {
 	if _, err := e.Directory.CreateOrganisation(ctx, organisation); err != nil {
 		return err
 	}
-	_, err = e.Directory.CreateSoftware(ctx, software)
+	_, err = e.Directory.CreateSoftware(ctx, software, 0)
 	return err
 }
 

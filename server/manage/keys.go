@@ -45,10 +45,8 @@ func rotateKeys(ctx context.Context, c *call) (*endpoint.Answer, error) {
 		}
 		algs = []string{alg}
 	}
-	for _, alg := range algs {
-		if err := c.realm.Keys.Rotate(ctx, alg); err != nil {
-			return nil, err
-		}
+	if err := c.realm.Keys.Rotate(ctx, algs...); err != nil {
+		return nil, err
 	}
 	return c.keys()
 }

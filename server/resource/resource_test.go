@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/oauth/jwk"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server"
 	"github.com/fapid/fapid/server/participant"
@@ -377,6 +380,46 @@ func TestKeyRotation(t *testing.T) {
 		call("after", s.tpp.Token(target("accounts")))
 	}
 	call("the old one", before)
+}
+
+// TestRotationsEnd: however often the keys are rotated, there are never more than a set
+// may have, because no API could read that any more; the rest is refused until the
+// first of them has gone.
+func TestRotationsEnd(t *testing.T) {
+	s := play(t)
+	a := serve(t, s.config())
+	call := func(what, token string) {
+		t.Helper()
+		if answer := a.call(s.tpp.Participant, http.MethodGet, "/accounts", bearer(token)); answer.Status != http.StatusOK {
+			t.Errorf("%s: %s", what, answer)
+		}
+	}
+	before := s.tpp.Token(target("accounts"))
+	call("before", before)
+	var err error
+	rotations := 0
+	for err == nil && rotations < 100 {
+		if err = s.RotateKey(t.Context(), "default", "EdDSA"); err == nil {
+			rotations++
+		}
+	}
+	refusal, _ := errors.AsType[oauth.Error](err)
+	if rotations != jwk.MaxKeys-6 || refusal.Status != http.StatusTooManyRequests || refusal.RetryAfter < time.Hour {
+		t.Errorf("%d rotations, then %v, wait %s", rotations, err, refusal.RetryAfter)
+	}
+	if err := s.RotateKey(t.Context(), "default", "PS256"); err == nil {
+		t.Error("another algorithm has more room")
+	}
+	s.Restart()
+	s.tpp.Connect()
+	s.Clock.Move(11 * time.Second) // past the cool-down between two looks at the JWKS
+	a = serve(t, s.config())
+	call("the old one", before)
+	call("after", s.tpp.Token(target("accounts")))
+	s.Clock.Move(refusal.RetryAfter)
+	if err := s.RotateKey(t.Context(), "default", "PS256"); err != nil {
+		t.Errorf("when the first has gone: %v", err)
+	}
 }
 
 // TestClientCAs: where the API names CAs, the certificate is from one of them.

@@ -45,7 +45,7 @@ func (s *Server) Member(name string, roles ...directory.AuthorityClaim) *Member 
 	for _, role := range roles {
 		software.Roles = append(software.Roles, directory.SoftwareRole{Domain: role.Domain, Role: role.Role})
 	}
-	created, err := s.Directory().CreateSoftware(ctx, software)
+	created, err := s.Directory().CreateSoftware(ctx, software, 0)
 	if err != nil {
 		s.T.Fatal(err)
 	}

@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/fapid/fapid/oauth"
+	"github.com/fapid/fapid/oauth/jwk"
 	"github.com/fapid/fapid/store"
 	"github.com/fapid/fapid/testkeys"
 )
@@ -238,23 +241,31 @@ func (k *Keyring) JWKS() []byte { return k.current.Load().set }
 // Keys lists the published keys without their private halves.
 func (k *Keyring) Keys() []KeyRecord { return k.current.Load().records }
 
-// Rotate makes the next key of an algorithm active, retires the active one and
-// prepares another next. Tokens signed before stay verifiable: the retired key
-// is published until the longest of them has expired.
-func (k *Keyring) Rotate(ctx context.Context, alg string) error {
+// Rotate makes the next key of each algorithm active, retires the active one and
+// prepares another next; all of them or none. Tokens signed before stay verifiable:
+// the retired key is published until the longest of them has expired. There is an end
+// to that: with more keys than a set may have, nobody could verify anything. Then it
+// is too_many_requests, until one of them has gone.
+func (k *Keyring) Rotate(ctx context.Context, algs ...string) error {
 	k.rotate.Lock()
 	defer k.rotate.Unlock()
-	fresh, err := k.make(alg, Next)
-	if err != nil {
-		return err
-	}
 	records, err := k.read(ctx)
 	if err != nil {
 		return err
 	}
-	changed := []KeyRecord{fresh}
+	if len(records)+len(algs) > jwk.MaxKeys {
+		return k.tooMany(records)
+	}
+	var changed []KeyRecord
+	for _, alg := range algs {
+		fresh, err := k.make(alg, Next)
+		if err != nil {
+			return err
+		}
+		changed = append(changed, fresh)
+	}
 	for _, record := range records {
-		if record.Alg != alg || record.State == Retired {
+		if !slices.Contains(algs, record.Alg) || record.State == Retired {
 			continue
 		}
 		if record.State == Active {
@@ -266,9 +277,21 @@ func (k *Keyring) Rotate(ctx context.Context, alg string) error {
 		changed = append(changed, record)
 	}
 	if err := k.write(ctx, changed...); err != nil {
-		return fmt.Errorf("rotate the %s key of realm %s: %w", alg, k.config.Realm, err)
+		return fmt.Errorf("rotate the keys %v of realm %s: %w", algs, k.config.Realm, err)
 	}
 	return k.load(ctx)
+}
+
+// tooMany refuses a rotation until the first of the retired keys has gone.
+func (k *Keyring) tooMany(records []KeyRecord) error {
+	var first time.Time
+	for _, record := range records {
+		if !record.Until.IsZero() && (first.IsZero() || record.Until.Before(first)) {
+			first = record.Until
+		}
+	}
+	return oauth.TooManyRequests(first.Sub(k.config.Now()), "%d keys are published, and a set may have %d; the first retired one goes at %s",
+		len(records), jwk.MaxKeys, first.UTC().Format(time.RFC3339))
 }
 
 // Refresh forgets retired keys whose time has passed.
