@@ -46,7 +46,8 @@ type served struct {
 	item string
 }
 
-// Mount serves a site's routes. Two sites may not claim one path.
+// Mount serves a site's routes. Two sites may not claim one path, nor may two
+// endpoints of a site claim one method at a path: the later could not be reached.
 func (ro *Router) Mount(site *Site) error {
 	if ro.exact == nil {
 		ro.exact = map[string]*served{}
@@ -66,19 +67,28 @@ func (ro *Router) Mount(site *Site) error {
 		if at.site != site {
 			return &PathTaken{Path: route.Path, Realms: [2]string{at.site.Realm, site.Realm}}
 		}
+		for _, other := range at.routes {
+			if slices.ContainsFunc(route.Methods, func(method string) bool { return slices.Contains(other.Methods, method) }) {
+				return &PathTaken{Path: route.Path, Realms: [2]string{site.Realm, site.Realm}, Labels: [2]string{other.Label, route.Label}}
+			}
+		}
 		at.routes = append(at.routes, route)
 	}
 	return nil
 }
 
-// PathTaken says that the layouts of two realms collide.
+// PathTaken says that the layouts of two realms collide, or two endpoints of one.
 type PathTaken struct {
 	Path   string
 	Realms [2]string
+	Labels [2]string // of the endpoints, where they are of one realm
 }
 
-// Error names the path and both realms.
+// Error names the path and who wants it.
 func (e *PathTaken) Error() string {
+	if e.Labels[0] != "" {
+		return "realm " + e.Realms[0] + " serves both " + e.Labels[0] + " and " + e.Labels[1] + " at " + e.Path + "; give one of them another path"
+	}
 	return "realms " + e.Realms[0] + " and " + e.Realms[1] + " both serve " + e.Path + "; give one of them another layout"
 }
 

@@ -87,6 +87,12 @@ func TestPathTaken(t *testing.T) {
 	if err := router.Mount(site("two")); !errors.As(err, &taken) || taken.Path != "/read" {
 		t.Errorf("two realms share a path: %v", err)
 	}
+	three := site("three")
+	three.Open(endpoint.Route{Path: "/read", Label: "again", Methods: []string{http.MethodPut, http.MethodGet}})
+	router = &endpoint.Router{Traces: endpoint.NewTraces(1, 1)}
+	if err := router.Mount(three); !errors.As(err, &taken) || taken.Labels != [2]string{"read", "again"} {
+		t.Errorf("two endpoints share a path: %v", err)
+	}
 }
 
 func TestTracesKeepFailures(t *testing.T) {
