@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -337,5 +338,25 @@ func TestRefreshDiscovery(t *testing.T) {
 	document := s.Do(s.TPP("reader").HTTP, http.MethodGet, s.Issuer+"/.well-known/openid-configuration", nil, "").JSON
 	if !slices.Contains(document["grant_types_supported"].([]any), any("refresh_token")) {
 		t.Errorf("grant_types_supported is %v", document["grant_types_supported"])
+	}
+}
+
+// TestRefreshExplained: the trace says what is the matter with a refresh token, and
+// does not speak of access tokens.
+func TestRefreshExplained(t *testing.T) {
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp", refreshing)
+	ended := begin(t, tpp)
+	tpp.Post("revocation_endpoint", url.Values{"token": {ended.refresh}})
+	for _, test := range []struct{ presented, want string }{
+		{"garbage", "it does not look like one"},
+		{begin(t, tpp).access, "it does not look like one"},
+		{ended.refresh, "its session was ended"},
+	} {
+		event := s.Explain(refresh(tpp, test.presented))
+		check, _ := event.Failed()
+		if !strings.Contains(check.Presented, test.want) || strings.Contains(check.Presented, "access token") || !strings.Contains(event.Reason, test.want) {
+			t.Errorf("%+v, because %s", check, event.Reason)
+		}
 	}
 }
