@@ -75,6 +75,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		TokenEndpoints: r.tokenEndpoints(),
 		EitherSecret:   r.config.EitherSecret,
 	}
+	authenticator.RefreshWithoutSecret = r.config.RefreshWithoutSecret
 	clients.Authenticator = authenticator
 	list = append(list, r.management(authenticator)...)
 	if r.foreign != nil {

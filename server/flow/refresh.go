@@ -26,6 +26,9 @@ func (g Refresh) Redeem(ctx context.Context, r *Redemption) (token.Authorization
 	if err != nil {
 		return token.Authorization{}, err
 	}
+	if err := r.trusted(session); err != nil {
+		return token.Authorization{}, err
+	}
 	confirmation, err := binding.Carry(session.Confirmation, session.Refresh.CertificateSubject, bindingOf(r.Client.Client), r.Client.Certificate, r.Event)
 	if err != nil {
 		return token.Authorization{}, err
@@ -48,6 +51,21 @@ func (g Refresh) Redeem(ctx context.Context, r *Redemption) (token.Authorization
 			return g.judge(ctx, session.ID, err, r.Event)
 		},
 	}, nil
+}
+
+// trusted lets a client that did not authenticate refresh tokens that whoever has
+// them can use, and no others: those of a session that is bound are bound to the
+// client, too (RFC 9449 section 5), which it has not proved to be.
+func (r *Redemption) trusted(session *token.Session) error {
+	if !r.Client.Unproven {
+		return nil
+	}
+	if session.Confirmation != nil {
+		r.Event.Fail("client authentication", r.Client.Client.AuthMethod, "none, and the tokens of the session are bound", "send the client secret")
+		return oauth.InvalidClient("the client has to authenticate itself to refresh tokens that are bound").Because("no credentials")
+	}
+	r.Event.ClientID = r.Client.Client.ID
+	return nil
 }
 
 // rebind keeps the tokens of a session bound to what they were bound to. A session
