@@ -120,6 +120,7 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 		return nil, err
 	}
 	if at == nil {
+		r.Event.Fail("path", ro.alike(r.URL.Path), r.URL.EscapedPath(), "compare host, realm and path with the realm's discovery, ISSUER/.well-known/openid-configuration")
 		return nil, oauth.NotFound("nothing is served at this path").Because("path %s", oauth.Clip(r.URL.EscapedPath()))
 	}
 	r.Site, r.Path = at.site, path
@@ -138,6 +139,33 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 	}
 	route.Refusal = at.routes[0].Refusal
 	return nil, oauth.MethodNotAllowed("%s is not served here; use %s", printableMethod(method), at.methods())
+}
+
+// alike says which path could have been meant: up to five of those that are served here,
+// with the same end, or else where discovery is. Anybody can ask for what there is not,
+// so it is cheap.
+func (ro *Router) alike(path string) string {
+	const most = 5
+	end := path[strings.LastIndexByte(path, '/')+1:]
+	found := ro.ending("/" + end)
+	if end == "" || len(found) == 0 {
+		found = ro.ending("/.well-known/openid-configuration")
+	}
+	if len(found) == 0 {
+		return "one that is served here"
+	}
+	return "one that is served here, such as " + strings.Join(found[:min(len(found), most)], ", ")
+}
+
+// ending are the paths that end so, in order.
+func (ro *Router) ending(end string) (paths []string) {
+	for path := range ro.exact {
+		if strings.HasSuffix(path, end) {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
 }
 
 // serve calls the feature when what its route asks for has been seen to.

@@ -78,6 +78,33 @@ func TestRouter(t *testing.T) {
 	}
 }
 
+// TestNotFoundExplained: the trace of a request for what is not served names paths that
+// are, with the same end or else those of discovery.
+func TestNotFoundExplained(t *testing.T) {
+	s := site("default")
+	for _, path := range []string{"/realms/a/token", "/realms/b/token", "/.well-known/openid-configuration"} {
+		s.Open(endpoint.Route{Path: path, Label: "label", Methods: []string{http.MethodPost}})
+	}
+	var event oauth.Event
+	router := &endpoint.Router{
+		Listener: endpoint.Standard, AnyHost: true, Traces: endpoint.NewTraces(10, 10),
+		Finished: []func(*oauth.Event){func(finished *oauth.Event) { event = *finished }},
+	}
+	if err := router.Mount(s); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/realms/c/token": "/realms/a/token, /realms/b/token", "/a%2Ftoken": "/realms/a/token, /realms/b/token",
+		"/nowhere": "/.well-known/openid-configuration", "/read/": "/.well-known/openid-configuration", "/": "/.well-known/openid-configuration",
+	} {
+		router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, path, nil))
+		check, failed := event.Failed()
+		if !failed || check.Name != "path" || check.Expected != "one that is served here, such as "+want || check.Presented != path {
+			t.Errorf("%s: %+v", path, check)
+		}
+	}
+}
+
 func TestPathTaken(t *testing.T) {
 	router := &endpoint.Router{Traces: endpoint.NewTraces(1, 1)}
 	if err := router.Mount(site("one")); err != nil {
