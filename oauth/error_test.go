@@ -1,6 +1,9 @@
 package oauth
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestPrintable(t *testing.T) {
 	for text, want := range map[string]string{
@@ -11,6 +14,19 @@ func TestPrintable(t *testing.T) {
 	} {
 		if got := Printable(text); got != want {
 			t.Errorf("%s is printed as %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestAlike(t *testing.T) {
+	names := []string{"/token", "/realms/b/token", "/realms/a/token", "/revoke", "https://api.example.com"}
+	for text, want := range map[string]string{
+		"/tokens": "/token", "/oauth/token": "/token", "/realms/c/token": "/realms/a/token", "/revocation": "/revoke",
+		"https://api.example.com/": "https://api.example.com", "http://api.example.com": "https://api.example.com",
+		"/": "", "": "", "x": "", "/token": "/token",
+	} {
+		if got := Alike(text, slices.Values(names)); got != want {
+			t.Errorf("%q is like %q, want %q", text, got, want)
 		}
 	}
 }

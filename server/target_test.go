@@ -146,7 +146,7 @@ func TestTargetsExplained(t *testing.T) {
 	protect(t, s)
 	tpp := s.TPP("tpp")
 	for audience, want := range map[string][3]string{
-		"target-api/": {"closed", "target-api", "register the API"},
+		"target-api/": {"closed, fapi-only", "; the nearest is target-api", "register the API"},
 		"closed":      {"lets tpp call it", "lets tpp call it", "among the clients"},
 		"fapi-only":   {"fapi2", "under sandbox", "put the client under a policy of the API"},
 	} {

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -120,7 +121,7 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 		return nil, err
 	}
 	if at == nil {
-		r.Event.Fail("path", ro.alike(r.URL.Path), r.URL.EscapedPath(), "compare host, realm and path with the realm's discovery, ISSUER/.well-known/openid-configuration")
+		r.Event.Fail("path", ro.nearest(r.URL.Path), r.URL.EscapedPath(), "compare host, realm and path with the realm's discovery, ISSUER/.well-known/openid-configuration")
 		return nil, oauth.NotFound("nothing is served at this path").Because("path %s", oauth.Clip(r.URL.EscapedPath()))
 	}
 	r.Site, r.Path = at.site, path
@@ -141,31 +142,15 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 	return nil, oauth.MethodNotAllowed("%s is not served here; use %s", printableMethod(method), at.methods())
 }
 
-// alike says which path could have been meant: up to five of those that are served here,
-// with the same end, or else where discovery is. Anybody can ask for what there is not,
-// so it is cheap.
-func (ro *Router) alike(path string) string {
-	const most = 5
-	end := path[strings.LastIndexByte(path, '/')+1:]
-	found := ro.ending("/" + end)
-	if end == "" || len(found) == 0 {
-		found = ro.ending("/.well-known/openid-configuration")
+// nearest says which path could have been meant, of those there are. Anybody can ask
+// for what there is not, so it is cheap.
+func (ro *Router) nearest(path string) string {
+	const served = "a path that is served here"
+	near := oauth.Alike(path, maps.Keys(ro.exact))
+	if near == "" {
+		return served
 	}
-	if len(found) == 0 {
-		return "one that is served here"
-	}
-	return "one that is served here, such as " + strings.Join(found[:min(len(found), most)], ", ")
-}
-
-// ending are the paths that end so, in order.
-func (ro *Router) ending(end string) (paths []string) {
-	for path := range ro.exact {
-		if strings.HasSuffix(path, end) {
-			paths = append(paths, path)
-		}
-	}
-	slices.Sort(paths)
-	return paths
+	return served + "; the nearest is " + near
 }
 
 // serve calls the feature when what its route asks for has been seen to.

@@ -78,11 +78,11 @@ func TestRouter(t *testing.T) {
 	}
 }
 
-// TestNotFoundExplained: the trace of a request for what is not served names paths that
-// are, with the same end or else those of discovery.
+// TestNotFoundExplained: the trace of a request for what is not served names the path
+// that is the nearest to it, if any is near.
 func TestNotFoundExplained(t *testing.T) {
 	s := site("default")
-	for _, path := range []string{"/realms/a/token", "/realms/b/token", "/.well-known/openid-configuration"} {
+	for _, path := range []string{"/realms/mine/oauth2/token", "/realms/yours/oauth2/revoke", "/.well-known/openid-configuration"} {
 		s.Open(endpoint.Route{Path: path, Label: "label", Methods: []string{http.MethodPost}})
 	}
 	var event oauth.Event
@@ -94,12 +94,16 @@ func TestNotFoundExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"/realms/c/token": "/realms/a/token, /realms/b/token", "/a%2Ftoken": "/realms/a/token, /realms/b/token",
-		"/nowhere": "/.well-known/openid-configuration", "/read/": "/.well-known/openid-configuration", "/": "/.well-known/openid-configuration",
+		"/realms/nobody/oauth2/token": "/realms/mine/oauth2/token", "/oauth/token": "/realms/mine/oauth2/token", "/realms/yours/oauth2/revocation": "/realms/yours/oauth2/revoke",
+		"/.well-known/openid-config": "/.well-known/openid-configuration", "/read/": "/read", "/red": "/read", "/~": "", "/": "",
 	} {
 		router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, path, nil))
 		check, failed := event.Failed()
-		if !failed || check.Name != "path" || check.Expected != "one that is served here, such as "+want || check.Presented != path {
+		expected := "a path that is served here"
+		if want != "" {
+			expected += "; the nearest is " + want
+		}
+		if !failed || check.Name != "path" || check.Expected != expected || check.Presented != path {
 			t.Errorf("%s: %+v", path, check)
 		}
 	}

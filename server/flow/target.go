@@ -132,7 +132,12 @@ func (t *Targets) callable(id string, client *registration.Client, event *oauth.
 	}
 	api, special, known := t.find(id)
 	if !known {
-		return refuse("an API of this realm: "+listOf(t.known()), "ask for one of these by its identifier, to the letter, or register the API; `fapid api put` does", "no API %s", oauth.Clip(id))
+		known := t.known()
+		expected := "an API of this realm: " + listOf(known[:min(len(known), maxKnown)])
+		if near := oauth.Alike(id, slices.Values(known)); near != "" {
+			expected += "; the nearest is " + near
+		}
+		return refuse(expected, "ask for one by its identifier, to the letter, or register the API; `fapid api put` does", "no API %s", oauth.Clip(id))
 	}
 	access, may := api.Grants(client)
 	switch {
@@ -148,19 +153,17 @@ func (t *Targets) callable(id string, client *registration.Client, event *oauth.
 // maxKnown bounds how many APIs a trace names.
 const maxKnown = 10
 
-// known are the identifiers of the realm's APIs, as many as a trace names.
+// known are the identifiers of the realm's APIs, its own ones first.
 func (t *Targets) known() []string {
 	ids := []string{t.Own.ID}
 	for _, special := range t.Special {
 		ids = append(ids, special.ID)
 	}
-	for _, api := range t.APIs.List("", maxKnown+1) {
-		if !slices.Contains(ids, api.ID) {
+	own := ids
+	for _, api := range t.APIs.List("", 1000) {
+		if !slices.Contains(own, api.ID) {
 			ids = append(ids, api.ID)
 		}
-	}
-	if len(ids) > maxKnown {
-		ids = append(ids[:maxKnown], "and more")
 	}
 	return ids
 }
