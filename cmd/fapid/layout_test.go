@@ -18,7 +18,7 @@ var theOther = []struct{ path, credentials string }{
 	{"/fhir/auth/token", "-u aidbox-client:verysecret"},
 }
 
-var layoutRecipe = regexp.MustCompile(`(?m)^# \d+\. ((?:Keycloak|CERN API Access|Asgardeo|Aidbox): .+)\n(curl .+)$`)
+var layoutRecipe = regexp.MustCompile(`(?m)^# \d+\. ((?:Raidiam Connect|Keycloak|CERN API Access|Asgardeo|Aidbox): .+)\n(curl .+)$`)
 
 // TestLayoutLines runs the lines that --layout all adds, as printed: each of the
 // servers fapid stands in for gives a token where its clients look for it, and
@@ -39,8 +39,8 @@ func TestLayoutLines(t *testing.T) {
 		}
 	})
 	lines := layoutRecipe.FindAllStringSubmatch(server.out.String(), -1)
-	if len(lines) != 5 {
-		t.Fatalf("%d lines of other layouts, want 5:\n%s", len(lines), &server.out)
+	if len(lines) != 7 {
+		t.Fatalf("%d lines of the layouts, want 7:\n%s", len(lines), &server.out)
 	}
 	host := regexp.MustCompile(`https://localhost:\d+`).FindString(lines[0][2])
 	for _, other := range theOther {
