@@ -360,3 +360,29 @@ func TestRefreshExplained(t *testing.T) {
 		}
 	}
 }
+
+// TestRefreshRotationExplained: the trace says what has become of the refresh token.
+func TestRefreshRotationExplained(t *testing.T) {
+	s := servertest.Start(t, keeping)
+	want := func(what, want string, answer servertest.Answer) string {
+		t.Helper()
+		for _, check := range s.Explain(answer).Checks {
+			if check.Name == "refresh token rotation" {
+				if !strings.Contains(check.Presented, want) {
+					t.Errorf("%s: the trace says %s", what, check.Presented)
+				}
+				return pairOf(t, answer).refresh
+			}
+		}
+		t.Errorf("%s: the trace says nothing", what)
+		return ""
+	}
+	rotating := s.TPP("tpp", refreshing)
+	first := begin(t, rotating).refresh
+	second := want("exchanged", "exchanged for a new one", refresh(rotating, first))
+	later(s)
+	want("asked again", "the same new one is given again", refresh(rotating, first))
+	want("exchanged again", "exchanged for a new one", refresh(rotating, second))
+	kept := s.TPP("kept", refreshing, servertest.Under("keep"))
+	want("kept", "the same one stays good", refresh(kept, begin(t, kept).refresh))
+}

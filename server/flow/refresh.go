@@ -47,10 +47,24 @@ func (g Refresh) Redeem(ctx context.Context, r *Redemption) (token.Authorization
 			return rebind(proved, confirmation, r.Event)
 		},
 		Spend: func(ctx context.Context, a *token.Authorization) error {
-			err := g.Sessions.Spend(ctx, presented, r.Client.Client.Policy.RefreshRotation, a)
+			again, err := g.Sessions.Spend(ctx, presented, r.Client.Client.Policy.RefreshRotation, a)
+			if err == nil {
+				r.Event.Pass("refresh token rotation", "", rotation(again, a.RefreshToken == presented))
+			}
 			return g.judge(ctx, session.ID, err, r.Event)
 		},
 	}, nil
+}
+
+// rotation says what has become of a refresh token.
+func rotation(again, kept bool) string {
+	switch {
+	case kept:
+		return "none; the same one stays good"
+	case again:
+		return "it was exchanged before; its answer may be lost, and the same new one is given again"
+	}
+	return "exchanged for a new one"
 }
 
 // trusted lets a client that did not authenticate refresh tokens that whoever has
