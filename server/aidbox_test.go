@@ -375,3 +375,22 @@ func TestRefreshWithoutSecret(t *testing.T) {
 	elsewhere := begin(t, tpp, "client_secret", "a-secret-of-some-length")
 	wantAnswer(t, exchange(t, s, tpp.HTTP, http.MethodPost, s.Issuer+"/token", servertest.Form, "grant_type=refresh_token&client_id=tpp&refresh_token="+elsewhere.refresh), http.StatusUnauthorized, "invalid_client")
 }
+
+// TestMissingScopeExplained: who may not manage the realm is told what would change that.
+func TestMissingScopeExplained(t *testing.T) {
+	b := newBox(t)
+	b.put("/Client/api-client", documentedClient)
+	b.put("/Client/plain", "secret: verysecret\ngrant_types:\n  - basic\n")
+	token := b.send("POST", "/auth/token", "grant_type=client_credentials", "Content-Type", "application/x-www-form-urlencoded", "Authorization", basic("api-client", "verysecret")).JSON["access_token"].(string)
+	for authorization, want := range map[string]string{
+		"Bearer " + token:            "fetch a token with scope fapid:clients.read, or name the client in an access policy",
+		basic("plain", "verysecret"): "register the client for scope fapid:clients.read, or name the client in an access policy",
+	} {
+		answer := b.send("GET", "/Client", "", "Authorization", authorization)
+		wantAnswer(t, answer, http.StatusForbidden, "insufficient_scope")
+		event := b.Explain(answer)
+		if check, _ := event.Failed(); check.Advice != want {
+			t.Errorf("%s: %+v", authorization, check)
+		}
+	}
+}
