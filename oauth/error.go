@@ -236,8 +236,8 @@ func TemporarilyUnavailable() Error {
 }
 
 // Printable keeps text inside the characters RFC 6749 section 5.2 allows in an
-// error_description: quotes and backslashes become apostrophes and slashes,
-// anything else outside becomes a question mark.
+// error_description: quotes, escaped or not, and backslashes become apostrophes and
+// slashes, anything else outside becomes a question mark.
 func Printable(text string) string {
 	clean := func(r rune) rune {
 		switch {
@@ -250,5 +250,5 @@ func Printable(text string) string {
 		}
 		return r
 	}
-	return strings.Map(clean, text)
+	return strings.Map(clean, strings.ReplaceAll(text, `\"`, `"`))
 }

@@ -122,9 +122,14 @@ func (a *API) check() error {
 	return err
 }
 
+// Takes reports whether clients under the policy may call the API at all.
+func (a *API) Takes(policy *oauth.Policy) bool {
+	return len(a.Policies) == 0 || slices.Contains(a.Policies, policy.Name)
+}
+
 // Grants returns what the API lets a client do; false means nothing at all.
 func (a *API) Grants(client *Client) (Access, bool) {
-	if len(a.Policies) > 0 && !slices.Contains(a.Policies, client.Policy.Name) {
+	if !a.Takes(client.Policy) {
 		return Access{}, false
 	}
 	access, ok := a.Clients[client.ID]

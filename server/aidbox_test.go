@@ -12,6 +12,7 @@ import (
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server"
 	"github.com/fapid/fapid/server/manage"
+	"github.com/fapid/fapid/server/participant"
 	"github.com/fapid/fapid/server/servertest"
 )
 
@@ -25,7 +26,7 @@ type box struct {
 func newBox(t testing.TB) *box {
 	t.Helper()
 	realm := &server.Realm{
-		Layout: "aidbox", Policy: "oauth2", Scopes: []string{"openid", "accounts"}, JSONRequests: true, EitherSecret: true,
+		Layout: "aidbox", Policy: "oauth2", Scopes: []string{"openid", "accounts"}, JSONRequests: true, EitherSecret: true, RefreshWithoutSecret: true,
 		Trust: server.Trust{SandboxCA: true}, Management: &server.Management{UnboundTokens: true, Basic: true},
 	}
 	s := servertest.Start(t, func(config *server.Config) {
@@ -295,4 +296,101 @@ func TestEitherSecretMethod(t *testing.T) {
 		m.TokenEndpointAuthMethod, m.ClientSecret, m.CertificateBoundTokens = oauth.AuthSecretBasic, "a-secret-of-some-length", false
 	})
 	wantAnswer(t, exchange(t, one, tpp.HTTP, http.MethodPost, one.Issuer+"/token", servertest.Form, "grant_type=client_credentials&client_id=tpp&client_secret=a-secret-of-some-length"), http.StatusUnauthorized, "invalid_client")
+}
+
+// TestRefreshWithoutSecret: where the realm has it so, a client with a secret refreshes
+// by its client_id and the refresh token, as Aidbox's documentation does, and does
+// nothing else that way: no other grant, no other endpoint, no wrong secret, no bound
+// tokens, no token of another client. Elsewhere it does not refresh so, either.
+func TestRefreshWithoutSecret(t *testing.T) {
+	b := newBox(t)
+	b.put("/Client/api-client", documentedClient)
+	b.put("/Client/other", documentedClient)
+	post := func(path string, form ...string) servertest.Answer {
+		t.Helper()
+		return b.send("POST", path, door{}.form(form...).Encode(), "Content-Type", "application/x-www-form-urlencoded")
+	}
+	fetch := func(header ...string) pair {
+		t.Helper()
+		return pairOf(t, b.send("POST", "/auth/token", "grant_type=client_credentials&client_id=api-client&client_secret=verysecret", append(header, "Content-Type", "application/x-www-form-urlencoded")...))
+	}
+	first := fetch()
+	for name, refused := range map[string]struct {
+		answer servertest.Answer
+		status int
+		code   string
+	}{
+		"another client's":     {post("/auth/token", "grant_type", "refresh_token", "client_id", "other", "refresh_token", first.refresh), 400, "invalid_grant"},
+		"no such token":        {post("/auth/token", "grant_type", "refresh_token", "client_id", "api-client", "refresh_token", first.refresh+"x"), 400, "invalid_grant"},
+		"no token":             {post("/auth/token", "grant_type", "refresh_token", "client_id", "api-client"), 400, "invalid_request"},
+		"no client":            {post("/auth/token", "grant_type", "refresh_token", "refresh_token", first.refresh), 401, "invalid_client"},
+		"a wrong secret":       {post("/auth/token", "grant_type", "refresh_token", "client_id", "api-client", "client_secret", "wrong", "refresh_token", first.refresh), 401, "invalid_client"},
+		"another grant":        {post("/auth/token", "grant_type", "client_credentials", "client_id", "api-client", "refresh_token", first.refresh), 401, "invalid_client"},
+		"at introspection":     {post("/auth/introspect", "grant_type", "refresh_token", "client_id", "api-client", "refresh_token", first.refresh, "token", first.access), 401, "invalid_client"},
+		"at revocation":        {post("/auth/revoke", "grant_type", "refresh_token", "client_id", "api-client", "refresh_token", first.refresh, "token", first.access), 401, "invalid_client"},
+		"the administrator's?": {post("/auth/token", "grant_type", "refresh_token", "client_id", "root", "refresh_token", first.refresh), 400, "unauthorized_client"},
+	} {
+		if refused.answer.Status != refused.status || refused.answer.Error() != refused.code {
+			t.Errorf("%s: %s", name, refused.answer)
+		}
+	}
+	answer := b.send("POST", "/fhir/auth/token", `{"grant_type":"refresh_token","client_id":"api-client","refresh_token":"`+first.refresh+`"}`, "Content-Type", "application/json")
+	second := pairOf(t, answer)
+	if event := b.Explain(answer); event.ClientID != "api-client" || event.AuthMethod != "" {
+		t.Errorf("the trace says that %q came by %q", event.ClientID, event.AuthMethod)
+	}
+	if event := b.Explain(post("/auth/token", "grant_type", "refresh_token", "client_id", "api-client", "refresh_token", "x")); event.ClientID != "" || event.ClaimedID != "api-client" {
+		t.Errorf("the trace believes that it was %q", event.ClientID)
+	}
+
+	prove := func(p *participant.Participant) string {
+		t.Helper()
+		proof, err := p.Proof(http.MethodPost, b.Issuer+"/auth/token", participant.Proof{Time: b.Clock.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return proof
+	}
+	holder := &participant.Participant{DPoPKey: newKey(t)}
+	bound := fetch("DPoP", prove(holder))
+	again := door{}.form("grant_type", "refresh_token", "client_id", "api-client", "refresh_token", bound.refresh).Encode()
+	for name, p := range map[string]*participant.Participant{"the same key": holder, "another key": {DPoPKey: newKey(t)}} {
+		answer := b.send("POST", "/auth/token", again, "Content-Type", "application/x-www-form-urlencoded", "DPoP", prove(p))
+		if answer.Status != http.StatusUnauthorized || answer.Error() != "invalid_client" {
+			t.Errorf("bound tokens, %s: %s", name, answer)
+		}
+	}
+
+	if got := b.Refuses("aidbox", registration.Metadata{
+		ClientID: "api-client", TokenEndpointAuthMethod: oauth.AuthSecretBasic, GrantTypes: []string{"client_credentials"}, RefreshToken: true, Disabled: true,
+	}); got != "" {
+		t.Fatal(got)
+	}
+	wantAnswer(t, post("/auth/token", "grant_type", "refresh_token", "client_id", "api-client", "refresh_token", second.refresh), http.StatusUnauthorized, "invalid_client")
+
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp", servertest.Under("oauth2"), refreshing, func(m *registration.Metadata) {
+		m.TokenEndpointAuthMethod, m.ClientSecret, m.CertificateBoundTokens = oauth.AuthSecretPost, "a-secret-of-some-length", false
+	})
+	elsewhere := begin(t, tpp, "client_secret", "a-secret-of-some-length")
+	wantAnswer(t, exchange(t, s, tpp.HTTP, http.MethodPost, s.Issuer+"/token", servertest.Form, "grant_type=refresh_token&client_id=tpp&refresh_token="+elsewhere.refresh), http.StatusUnauthorized, "invalid_client")
+}
+
+// TestMissingScopeExplained: who may not manage the realm is told what would change that.
+func TestMissingScopeExplained(t *testing.T) {
+	b := newBox(t)
+	b.put("/Client/api-client", documentedClient)
+	b.put("/Client/plain", "secret: verysecret\ngrant_types:\n  - basic\n")
+	token := b.send("POST", "/auth/token", "grant_type=client_credentials", "Content-Type", "application/x-www-form-urlencoded", "Authorization", basic("api-client", "verysecret")).JSON["access_token"].(string)
+	for authorization, want := range map[string]string{
+		"Bearer " + token:            "fetch a token with scope fapid:clients.read, or name the client in an access policy",
+		basic("plain", "verysecret"): "register the client for scope fapid:clients.read, or name the client in an access policy",
+	} {
+		answer := b.send("GET", "/Client", "", "Authorization", authorization)
+		wantAnswer(t, answer, http.StatusForbidden, "insufficient_scope")
+		event := b.Explain(answer)
+		if check, _ := event.Failed(); check.Advice != want {
+			t.Errorf("%s: %+v", authorization, check)
+		}
+	}
 }

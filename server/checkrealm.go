@@ -67,33 +67,6 @@ func (k *check) directory() {
 	}
 }
 
-// layout checks the paths of a layout of one's own.
-func (k *check) layout(name string, layout Layout) {
-	at := join("layouts", name)
-	if _, taken := layouts[name]; taken {
-		k.refuse(at, "is the name of a built-in layout; choose another")
-	}
-	known := endpointNames()
-	for _, endpoint := range sortedKeys(layout.Paths) {
-		path := join(at+".paths", endpoint)
-		if !slices.Contains(known, endpoint) {
-			k.refuse(path, "unknown endpoint; %s", suggest(endpoint, known))
-			continue
-		}
-		for one := range strings.FieldsSeq(layout.Paths[endpoint]) {
-			if !plainPath(one) {
-				k.refuse(path, "%q is not a path: start with /, without query, fragment and empty or dotted segments", one)
-			}
-		}
-	}
-}
-
-// plainPath reports whether a path can be matched as it is written.
-func plainPath(text string) bool {
-	plain := strings.NewReplacer("{realm}", "realm").Replace(text)
-	return strings.HasPrefix(plain, "/") && path.Clean(plain) == plain && !strings.ContainsAny(plain, "?#%{}\\;")
-}
-
 // issuer checks RFC 8414 section 2, and that the issuer's documents can be served.
 func (k *check) issuer(at, issuer string) {
 	u, ok := k.url(at, issuer, []string{"https"})

@@ -35,6 +35,7 @@ func (c *Config) Complete() error {
 		k.layout(name, c.Layouts[name])
 	}
 	k.realms()
+	k.paths()
 	k.directory()
 	return k.problems.err()
 }

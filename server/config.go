@@ -106,20 +106,21 @@ type Layout struct {
 
 // Realm is one issuer.
 type Realm struct {
-	Issuer       string      `json:"issuer,omitempty" doc:"Issuer identifier. Default the standard listener's URL and the issuer path of the layout."`
-	Layout       string      `json:"layout,omitempty" choices:"layout" doc:"Paths of the endpoints. Default default for the realm default, realm for any other."`
-	Sandbox      bool        `json:"sandbox,omitempty" doc:"Explain refusals on the wire: error_uri leads to the trace."`
-	Policy       string      `json:"policy,omitempty" choices:"policy" doc:"Security profile of clients that name none. Default fapi2."`
-	Policies     []string    `json:"policies,omitempty" choices:"policy" doc:"Further profiles that clients of this realm may name."`
-	Scopes       []string    `json:"scopes,omitempty" doc:"What clients can be registered for. Default openid, accounts, payments, directory:software."`
-	Audience     string      `json:"audience,omitempty" doc:"The aud of tokens for the realm's own API. Default the URL of its bank."`
-	Subject      string      `json:"subject,omitempty" doc:"The sub of tokens by client credentials; {client_id} stands for the client's id. Default {client_id}; CERN's is service-account-{client_id}."`
-	JSONRequests bool        `json:"json_requests,omitempty" doc:"Accept JSON objects as request bodies where forms are expected."`
-	EitherSecret bool        `json:"either_secret_method,omitempty" doc:"Accept the secret of a client in the Authorization header or in the body, whether it is registered for client_secret_basic or client_secret_post."`
-	Clock        Offset      `json:"clock,omitempty" doc:"How far this realm's clock is off the machine's, such as 720h or -24h: certificates, assertions and tokens are judged by it."`
-	Management   *Management `json:"management,omitempty" doc:"The management API, SCIM of the test users included, on the realm's own listeners, for clients with access tokens for it and its scopes, fapid:clients.read and so on. Off unless the key is there; the operator's listener has the same always."`
-	Trust        Trust       `json:"trust" doc:"Which client certificates are accepted; at least one source."`
-	JWKS         Fetch       `json:"jwks" doc:"How a client's jwks_uri is fetched."`
+	Issuer               string      `json:"issuer,omitempty" doc:"Issuer identifier. Default the standard listener's URL and the issuer path of the layout."`
+	Layout               string      `json:"layout,omitempty" choices:"layout" doc:"Paths of the endpoints. Default default for the realm default, realm for any other."`
+	Sandbox              bool        `json:"sandbox,omitempty" doc:"Explain refusals on the wire: error_uri leads to the trace."`
+	Policy               string      `json:"policy,omitempty" choices:"policy" doc:"Security profile of clients that name none. Default fapi2."`
+	Policies             []string    `json:"policies,omitempty" choices:"policy" doc:"Further profiles that clients of this realm may name."`
+	Scopes               []string    `json:"scopes,omitempty" doc:"What clients can be registered for. Default openid, accounts, payments, directory:software."`
+	Audience             string      `json:"audience,omitempty" doc:"The aud of tokens for the realm's own API. Default the URL of its bank."`
+	Subject              string      `json:"subject,omitempty" doc:"The sub of tokens by client credentials; {client_id} stands for the client's id. Default {client_id}; CERN's is service-account-{client_id}."`
+	JSONRequests         bool        `json:"json_requests,omitempty" doc:"Accept JSON objects as request bodies where forms are expected."`
+	EitherSecret         bool        `json:"either_secret_method,omitempty" doc:"Accept the secret of a client in the Authorization header or in the body, whether it is registered for client_secret_basic or client_secret_post."`
+	RefreshWithoutSecret bool        `json:"refresh_without_secret,omitempty" doc:"Accept a refresh token with the client_id alone of clients that are registered for client_secret_basic or client_secret_post, as Aidbox does, unless the tokens are bound. Whoever has such a refresh token can use it, which RFC 6749 section 6 does not want."`
+	Clock                Offset      `json:"clock,omitempty" doc:"How far this realm's clock is off the machine's, such as 720h or -24h: certificates, assertions and tokens are judged by it."`
+	Management           *Management `json:"management,omitempty" doc:"The management API, SCIM of the test users included, on the realm's own listeners, for clients with access tokens for it and its scopes, fapid:clients.read and so on. Off unless the key is there; the operator's listener has the same always."`
+	Trust                Trust       `json:"trust" doc:"Which client certificates are accepted; at least one source."`
+	JWKS                 Fetch       `json:"jwks" doc:"How a client's jwks_uri is fetched."`
 
 	Registration *Registration `json:"registration,omitempty" doc:"Whose software may register itself. Without it nobody's."`
 }

@@ -76,6 +76,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 		EitherSecret:   r.config.EitherSecret,
 		Discreet:       !r.config.Sandbox,
 	}
+	authenticator.RefreshWithoutSecret = r.config.RefreshWithoutSecret
 	clients.Authenticator = authenticator
 	list = append(list, r.management(authenticator)...)
 	if r.foreign != nil {

@@ -60,7 +60,7 @@ var layouts = map[string]endpoint.Layout{
 	// Aidbox has no realm in its paths, so one realm of a server can have it.
 	"aidbox": {
 		"issuer":                 "/{realm}",
-		"token_endpoint":         "/auth/token",
+		"token_endpoint":         "/auth/token /fhir/auth/token",
 		"introspection_endpoint": "/auth/introspect",
 		"revocation_endpoint":    "/auth/revoke",
 		"jwks_uri":               "/{realm}/.well-known/jwks.json",

@@ -61,7 +61,8 @@ func (s *Server) LayoutRecipes(layout, fapid string) []Recipe {
 	if !ok || s.realms[of.realm] == nil {
 		return nil
 	}
-	values := strings.NewReplacer("CURL", "curl --cacert "+s.show("ca.pem"), "HOST", s.config.Listeners.Standard.URL, "TOKEN", fapid+" token", "DIR", s.dirFlag())
+	values := strings.NewReplacer("CURL", "curl --cacert "+s.show("ca.pem"), "HOST", s.config.Listeners.Standard.URL, "MUTUAL", s.config.Listeners.MTLS.URL,
+		"PAIR", s.pair("tpp-tls"), "FAPID", fapid, "DIR", s.dirFlag())
 	recipes := make([]Recipe, len(of.recipes))
 	for i, recipe := range of.recipes {
 		recipes[i] = Recipe{recipe.Title, values.Replace(recipe.Command)}
@@ -69,12 +70,16 @@ func (s *Server) LayoutRecipes(layout, fapid string) []Recipe {
 	return recipes
 }
 
-// layoutRecipes are the lines of other servers' documentation. CURL, HOST, TOKEN
-// and DIR are filled in.
+// layoutRecipes are the lines of other servers' documentation. CURL, HOST, MUTUAL (the mTLS
+// host), PAIR (a certificate and its key), FAPID and DIR are filled in.
 var layoutRecipes = map[string]struct {
 	realm   string
 	recipes []Recipe
 }{
+	"default": {"default", []Recipe{
+		{"Raidiam Connect: a token for the directory, by certificate at the alias", "CURL PAIR --request POST MUTUAL/token --header 'Content-Type: application/x-www-form-urlencoded' --data 'client_id=tpp-tls&grant_type=client_credentials&scope=directory:software'"},
+		{"Raidiam Connect: the same by private_key_jwt, at the standard host", `CURL --request POST HOST/token --header 'Content-Type: application/x-www-form-urlencoded' --data 'grant_type=client_credentials&scope=directory:software&client_assertion_type=` + participant.AssertionType + `' --data-urlencode client_assertion="$(FAPID assertion tpp-jwtDIR)"`},
+	}},
 	"keycloak": {"myrealm", []Recipe{
 		{"Keycloak: a token, the secret in the body", "CURL -X POST HOST/realms/myrealm/protocol/openid-connect/token -d grant_type=client_credentials -d client_id=myclient -d client_secret=myclientsecret"},
 	}},
@@ -83,7 +88,7 @@ var layoutRecipes = map[string]struct {
 	}},
 	"asgardeo": {"myorg", []Recipe{
 		{"Asgardeo: a token, Basic authentication, a scope", "CURL -X POST HOST/t/myorg/oauth2/token -u my-app:my-app-secret -d grant_type=client_credentials -d scope=internal_user_mgt_list"},
-		{"Asgardeo: the users of the organization, by SCIM 2.0", `CURL -X GET HOST/t/myorg/scim2/Users -H "accept: application/scim+json" -H "Authorization: Bearer $(TOKEN my-app --scope internal_user_mgt_listDIR)"`},
+		{"Asgardeo: the users of the organization, by SCIM 2.0", `CURL -X GET HOST/t/myorg/scim2/Users -H "accept: application/scim+json" -H "Authorization: Bearer $(FAPID token my-app --scope internal_user_mgt_listDIR)"`},
 	}},
 	"aidbox": {"aidbox", []Recipe{
 		{"Aidbox: a token, Basic authentication", "CURL -X POST HOST/auth/token -u aidbox-client:verysecret -d grant_type=client_credentials"},

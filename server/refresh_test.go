@@ -380,3 +380,49 @@ func TestRefreshDiscovery(t *testing.T) {
 		t.Errorf("grant_types_supported is %v", document["grant_types_supported"])
 	}
 }
+
+// TestRefreshExplained: the trace says what is the matter with a refresh token, and
+// does not speak of access tokens.
+func TestRefreshExplained(t *testing.T) {
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp", refreshing)
+	ended := begin(t, tpp)
+	tpp.Post("revocation_endpoint", url.Values{"token": {ended.refresh}})
+	for _, test := range []struct{ presented, want string }{
+		{"garbage", "it does not look like one"},
+		{begin(t, tpp).access, "it does not look like one"},
+		{ended.refresh, "its session was ended"},
+	} {
+		event := s.Explain(refresh(tpp, test.presented))
+		check, _ := event.Failed()
+		if !strings.Contains(check.Presented, test.want) || strings.Contains(check.Presented, "access token") || !strings.Contains(event.Reason, test.want) {
+			t.Errorf("%+v, because %s", check, event.Reason)
+		}
+	}
+}
+
+// TestRefreshRotationExplained: the trace says what has become of the refresh token.
+func TestRefreshRotationExplained(t *testing.T) {
+	s := servertest.Start(t, keeping)
+	want := func(what, want string, answer servertest.Answer) string {
+		t.Helper()
+		for _, check := range s.Explain(answer).Checks {
+			if check.Name == "refresh token rotation" {
+				if !strings.Contains(check.Presented, want) {
+					t.Errorf("%s: the trace says %s", what, check.Presented)
+				}
+				return pairOf(t, answer).refresh
+			}
+		}
+		t.Errorf("%s: the trace says nothing", what)
+		return ""
+	}
+	rotating := s.TPP("tpp", refreshing)
+	first := begin(t, rotating).refresh
+	second := want("exchanged", "exchanged for a new one", refresh(rotating, first))
+	later(s)
+	want("asked again", "the same new one is given again", refresh(rotating, first))
+	want("exchanged again", "exchanged for a new one", refresh(rotating, second))
+	kept := s.TPP("kept", refreshing, servertest.Under("keep"))
+	want("kept", "the same one stays good", refresh(kept, begin(t, kept).refresh))
+}

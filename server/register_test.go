@@ -138,8 +138,8 @@ func TestRegisterIsRefusedPlainly(t *testing.T) {
 	s := servertest.Start(t, servertest.Registering())
 	r := s.Registrant(s.MTLS)
 	for _, test := range []struct{ body, code, says string }{
-		{`[]`, "invalid_client_metadata", "array in place of an object"},
-		{`"x"`, "invalid_client_metadata", "string in place of an object"},
+		{`[]`, "invalid_client_metadata", "expected an object, not: array"},
+		{`"x"`, "invalid_client_metadata", "expected an object, not: string"},
 		{`{"redirect_uris":["https://tpp.example/cb","https://tpp.example/cb"]}`, "invalid_redirect_uri", "twice"},
 		{`{"redirect_uris":[""]}`, "invalid_redirect_uri", "entry 1 is empty"},
 		{`{"contacts":["a","a"]}`, "invalid_client_metadata", "twice"},

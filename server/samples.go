@@ -15,11 +15,12 @@ import (
 // sampleRealms are the realms of a fresh sandbox: the default one explains its
 // refusals, "strict" says what production would, "cdr" and "uae" take the software of
 // ecosystems that need scopes and rules of their own, and each of the others has the
-// paths of another server, with the client of that server's documentation.
+// paths of another server, with the client of that server's documentation, whose secret
+// is taken in the header and in the body as those servers do.
 func sampleRealms() map[string]*Realm {
 	plain := func(layout string, scopes ...string) *Realm {
 		return &Realm{
-			Layout: layout, Sandbox: true, Policy: "oauth2", Scopes: scopes,
+			Layout: layout, Sandbox: true, Policy: "oauth2", Scopes: scopes, EitherSecret: true,
 			Management: &Management{}, Registration: &Registration{Access: anyWay},
 		}
 	}
@@ -29,7 +30,8 @@ func sampleRealms() map[string]*Realm {
 		"internal_user_mgt_list", "internal_user_mgt_view", "internal_user_mgt_create", "internal_user_mgt_update", "internal_user_mgt_delete")
 	myorg.Management.UnboundTokens = true // Asgardeo's are Bearer tokens
 	aidbox := plain("aidbox", "openid", "accounts")
-	aidbox.JSONRequests, aidbox.EitherSecret = true, true
+	aidbox.Policy = "aidbox"
+	aidbox.JSONRequests, aidbox.RefreshWithoutSecret = true, true
 	aidbox.Management = &Management{UnboundTokens: true, Basic: true}
 	return map[string]*Realm{
 		"default": {
@@ -54,6 +56,13 @@ func sampleRealms() map[string]*Realm {
 		"myorg":   myorg,
 		"aidbox":  aidbox,
 	}
+}
+
+// samplePolicies are those of a fresh sandbox beside the built-in ones: a refresh token
+// of Aidbox stays what it is, and its clients look for no other.
+func samplePolicies() map[string]Policy {
+	rotate := false
+	return map[string]Policy{"aidbox": {Base: "oauth2", AuthMethods: policies["oauth2"].AuthMethods, RefreshRotation: &rotate}}
 }
 
 // anyWay lets software register itself at a realm by nothing, and by whatever it
@@ -117,8 +126,8 @@ var samples = []sample{
 	{realm: "myrealm", id: "myclient", name: "Client of a Keycloak-style realm", policy: "oauth2", method: oauth.AuthSecretPost, secret: "myclientsecret", lifetime: 60},
 	{realm: "cern", id: "my-client-id", name: "Application with CERN API Access", policy: "oauth2", method: oauth.AuthSecretPost, secret: "my-client-secret"},
 	{realm: "myorg", id: "my-app", name: "Application of an Asgardeo organization", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "my-app-secret", opaque: true},
-	{realm: "aidbox", id: "aidbox-client", name: "Client of an Aidbox", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "verysecret"},
-	{realm: "aidbox", id: "root", name: "Administrator of an Aidbox", policy: "oauth2", method: oauth.AuthSecretBasic, secret: "secret", manages: true, basic: true},
+	{realm: "aidbox", id: "aidbox-client", name: "Client of an Aidbox", policy: "aidbox", method: oauth.AuthSecretBasic, secret: "verysecret"},
+	{realm: "aidbox", id: "root", name: "Administrator of an Aidbox", policy: "aidbox", method: oauth.AuthSecretBasic, secret: "secret", manages: true, basic: true},
 }
 
 // sampleAPIs are the protected APIs of a fresh sandbox, by realm. One without an

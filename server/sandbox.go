@@ -57,7 +57,8 @@ func sandboxConfig(dir string, doors Doors) Config {
 			Directory: &directory,
 			Admin:     at("http", "localhost", doors.AdminPort),
 		},
-		Realms: realms,
+		Policies: samplePolicies(),
+		Realms:   realms,
 	}
 	// In Aidbox a token is for all of it, its resources included.
 	realms["aidbox"].Audience = config.managementAudience("aidbox")

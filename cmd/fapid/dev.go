@@ -48,7 +48,7 @@ one directory and used again by the next.`,
 	set.BoolVar(&flags.ephemeral, "ephemeral", false, "keep nothing after exit")
 	set.BoolVar(&flags.reset, "reset", false, "delete the sandbox in the directory first")
 	set.BoolVar(&flags.verbose, "verbose", false, "log every request to standard error")
-	set.StringVar(&flags.layout, "layout", "", "print the curl lines of the realm with another server's paths: keycloak, cern, asgardeo, aidbox or all")
+	set.StringVar(&flags.layout, "layout", "", "print the documented curl lines of the server whose paths a realm has: default (Raidiam), keycloak, cern, asgardeo, aidbox or all")
 	command.MarkFlagsMutuallyExclusive("ephemeral", "dir")
 	command.MarkFlagsMutuallyExclusive("ephemeral", "reset")
 	return command

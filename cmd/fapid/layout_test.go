@@ -8,7 +8,17 @@ import (
 	"testing"
 )
 
-var layoutRecipe = regexp.MustCompile(`(?m)^# \d+\. ((?:Keycloak|CERN API Access|Asgardeo|Aidbox): .+)\n(curl .+)$`)
+// theOther has the secret of the documentation's client where it is not in those lines:
+// the servers take it in the header and in the body.
+var theOther = []struct{ path, credentials string }{
+	{"/realms/myrealm/protocol/openid-connect/token", "-u myclient:myclientsecret"},
+	{"/auth/realms/cern/api-access/token", "-u my-client-id:my-client-secret"},
+	{"/t/myorg/oauth2/token", "-d client_id=my-app -d client_secret=my-app-secret"},
+	{"/auth/token", "-d client_id=aidbox-client -d client_secret=verysecret"},
+	{"/fhir/auth/token", "-u aidbox-client:verysecret"},
+}
+
+var layoutRecipe = regexp.MustCompile(`(?m)^# \d+\. ((?:Raidiam Connect|Keycloak|CERN API Access|Asgardeo|Aidbox): .+)\n(curl .+)$`)
 
 // TestLayoutLines runs the lines that --layout all adds, as printed: each of the
 // servers fapid stands in for gives a token where its clients look for it, and
@@ -29,8 +39,12 @@ func TestLayoutLines(t *testing.T) {
 		}
 	})
 	lines := layoutRecipe.FindAllStringSubmatch(server.out.String(), -1)
-	if len(lines) != 5 {
-		t.Fatalf("%d lines of other layouts, want 5:\n%s", len(lines), &server.out)
+	if len(lines) != 7 {
+		t.Fatalf("%d lines of the layouts, want 7:\n%s", len(lines), &server.out)
+	}
+	host := regexp.MustCompile(`https://localhost:\d+`).FindString(lines[0][2])
+	for _, other := range theOther {
+		lines = append(lines, []string{"", other.path, "curl --silent --cacert .fapid/ca.pem " + host + other.path + " -d grant_type=client_credentials " + other.credentials})
 	}
 	for _, line := range lines {
 		command := exec.Command("sh", "-c", line[2])

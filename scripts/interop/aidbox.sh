@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Aidbox's client credentials as its documentation has them, host, port and the
-# administrator's authorization changed. The documentation refreshes a token with
-# client_id alone; RFC 6749 section 6 wants a client with a secret to authenticate.
+# administrator's authorization changed: below /fhir and above it, refreshed with the
+# client_id alone, and again with the same refresh token.
 # usage: aidbox.sh ISSUER DIRECTORY   (DIRECTORY is fapid's .fapid)
 set -euo pipefail
 host=$1
@@ -66,13 +66,14 @@ answer=$(request --request POST "$host/auth/token" --header 'Content-Type: appli
 token=$(printf '%s' "$answer" | member access_token)
 want '"sub":"api-client"' "$(printf '%s' "$token" | claims)"
 refresh=$(printf '%s' "$answer" | member refresh_token)
-answer=$(request --request POST "$host/auth/token" --header 'Content-Type: application/json' --data '{
+for path in /auth/token /fhir/auth/token; do
+	answer=$(request --request POST "$host$path" --header 'Content-Type: application/json' --data '{
   "grant_type": "refresh_token",
   "client_id": "api-client",
-  "client_secret": "verysecret",
   "refresh_token": "'"$refresh"'"
 }')
-want '"access_token":"eyJ' "$answer"
+	want '"access_token":"eyJ' "$answer"
+done
 answer=$(request --request POST "$host/auth/token" --header 'Content-Type: application/json' --data '{
   "grant_type": "client_credentials",
   "client_id": "api-client",

@@ -5,6 +5,9 @@ set -euo pipefail
 curl --silent --show-error --fail-with-body --cacert "$2/ca.pem" -X POST "$1/realms/myrealm/protocol/openid-connect/token" \
 	-d client_id=myclient -d client_secret=myclientsecret -d grant_type=client_credentials | grep -q '"access_token"'
 echo "ok  curl"
+curl --silent --show-error --fail-with-body --cacert "$2/ca.pem" -X POST "$1/realms/myrealm/protocol/openid-connect/token" \
+	-u myclient:myclientsecret -d grant_type=client_credentials | grep -q '"access_token"'
+echo "ok  curl, the secret in the header"
 
 "$PYTHON" - "$1" "$2/ca.pem" <<'PYTHON'
 import sys

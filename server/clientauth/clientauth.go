@@ -39,6 +39,9 @@ type Authenticator struct {
 	// Discreet keeps from the wire whether a client exists, which a refusal of its
 	// certificate would tell: every refusal has the same text then.
 	Discreet bool
+	// RefreshWithoutSecret takes a refresh token for the proof of a client that is
+	// registered for a secret and sends none.
+	RefreshWithoutSecret bool
 	// Verified is told of the certificate, from a CA, of every client that has
 	// authenticated, before anything can be bound to it; nil for nobody.
 	Verified func(context.Context, *mtls.Presented) error
@@ -63,7 +66,9 @@ type Attempt struct {
 	Certificate   *mtls.Presented
 	// Endpoints are the addresses of the endpoint that is called.
 	Endpoints []string
-	Event     *oauth.Event
+	// Refresh says that a refresh token is to be redeemed, which is looked at later.
+	Refresh bool
+	Event   *oauth.Event
 
 	assertion *readAssertion // nil until it is read
 }
@@ -74,6 +79,8 @@ type Identity struct {
 	// Certificate is the verified client certificate of the request; nil when
 	// none was presented.
 	Certificate *mtls.Presented
+	// Unproven says that nothing speaks for the client but the refresh token.
+	Unproven bool
 }
 
 // method authenticates a client that uses it; nil means it has.
@@ -105,6 +112,10 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	}
 	event.Pass("client", client.ID, claimed.clientID)
 	registered := client.AuthMethod
+	if a.trustsRefresh(claimed, registered, attempt) {
+		event.Pass("client authentication method", registered, "none; the realm takes the refresh token for it")
+		return a.unproven(client, attempt)
+	}
 	if !a.takes(claimed, registered) {
 		event.Fail("client authentication method", registered, claimed.describe(), methodAdvice[registered])
 		return Identity{}, failed("registered for %s, presented %s", registered, claimed.describe())
@@ -129,6 +140,25 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	client.Used(a.Now())
 	event.ClientID = client.ID
 	return Identity{Client: client, Certificate: attempt.Certificate}, nil
+}
+
+// trustsRefresh reports whether a client with a secret may leave that to its refresh
+// token here.
+func (a *Authenticator) trustsRefresh(c claim, registered string, attempt *Attempt) bool {
+	return a.RefreshWithoutSecret && attempt.Refresh && c.form == "" && bySecret(registered)
+}
+
+// unproven is a client that the refresh token still has to prove.
+func (a *Authenticator) unproven(client *registration.Client, attempt *Attempt) (Identity, error) {
+	if suspended := a.standing(client, attempt.Event); suspended != nil {
+		return Identity{}, oauth.InvalidClient("%s", suspended.Public).Because("%w", suspended)
+	}
+	return Identity{Client: client, Unproven: true}, nil
+}
+
+// bySecret reports whether a method sends the secret itself.
+func bySecret(method string) bool {
+	return method == oauth.AuthSecretBasic || method == oauth.AuthSecretPost
 }
 
 // claim is who the request says it is from, and how it would prove that.
@@ -157,8 +187,7 @@ func (c claim) uses(method string) bool {
 // takes reports whether what was presented is what the client registered, or as
 // good here.
 func (a *Authenticator) takes(c claim, registered string) bool {
-	secret := registered == oauth.AuthSecretBasic || registered == oauth.AuthSecretPost
-	return c.uses(registered) || a.EitherSecret && secret && (c.form == "basic" || c.form == "post")
+	return c.uses(registered) || a.EitherSecret && bySecret(registered) && (c.form == "basic" || c.form == "post")
 }
 
 func (c claim) describe() string {

@@ -68,12 +68,15 @@ func (g *Guard) admit(ctx context.Context, r *Request, scope string) error {
 			return nil
 		}
 	}
-	who := "access token"
-	if r.Claims == nil {
-		who = "client"
-	}
 	wanted := strings.ReplaceAll(scope, " ", " or ")
-	r.Event.Fail("scope", wanted, held, "fetch a token with scope "+wanted)
+	who, advice := "access token", "fetch a token with scope "+wanted
+	if r.Claims == nil {
+		who, advice = "client", "register the client for scope "+wanted
+	}
+	if g.Holds != nil {
+		advice += ", or name the client in an access policy"
+	}
+	r.Event.Fail("scope", wanted, held, advice)
 	return oauth.InsufficientScope("the %s lacks scope %s", who, wanted)
 }
 

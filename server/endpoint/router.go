@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -46,7 +47,8 @@ type served struct {
 	item string
 }
 
-// Mount serves a site's routes. Two sites may not claim one path.
+// Mount serves a site's routes. Two sites may not claim one path, nor may two
+// endpoints of a site claim one method at a path: the later could not be reached.
 func (ro *Router) Mount(site *Site) error {
 	if ro.exact == nil {
 		ro.exact = map[string]*served{}
@@ -66,19 +68,28 @@ func (ro *Router) Mount(site *Site) error {
 		if at.site != site {
 			return &PathTaken{Path: route.Path, Realms: [2]string{at.site.Realm, site.Realm}}
 		}
+		for _, other := range at.routes {
+			if slices.ContainsFunc(route.Methods, func(method string) bool { return slices.Contains(other.Methods, method) }) {
+				return &PathTaken{Path: route.Path, Realms: [2]string{site.Realm, site.Realm}, Labels: [2]string{other.Label, route.Label}}
+			}
+		}
 		at.routes = append(at.routes, route)
 	}
 	return nil
 }
 
-// PathTaken says that the layouts of two realms collide.
+// PathTaken says that the layouts of two realms collide, or two endpoints of one.
 type PathTaken struct {
 	Path   string
 	Realms [2]string
+	Labels [2]string // of the endpoints, where they are of one realm
 }
 
-// Error names the path and both realms.
+// Error names the path and who wants it.
 func (e *PathTaken) Error() string {
+	if e.Labels[0] != "" {
+		return "realm " + e.Realms[0] + " serves both " + e.Labels[0] + " and " + e.Labels[1] + " at " + e.Path + "; give one of them another path"
+	}
 	return "realms " + e.Realms[0] + " and " + e.Realms[1] + " both serve " + e.Path + "; give one of them another layout"
 }
 
@@ -110,6 +121,7 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 		return nil, err
 	}
 	if at == nil {
+		r.Event.Fail("path", ro.nearest(r.URL.Path), r.URL.EscapedPath(), "compare host, realm and path with the realm's discovery, ISSUER/.well-known/openid-configuration")
 		return nil, oauth.NotFound("nothing is served at this path").Because("path %s", oauth.Clip(r.URL.EscapedPath()))
 	}
 	r.Site, r.Path = at.site, path
@@ -128,6 +140,17 @@ func (ro *Router) serve(r *Request, route *Route) (*Answer, error) {
 	}
 	route.Refusal = at.routes[0].Refusal
 	return nil, oauth.MethodNotAllowed("%s is not served here; use %s", printableMethod(method), at.methods())
+}
+
+// nearest says which path could have been meant, of those there are. Anybody can ask
+// for what there is not, so it is cheap.
+func (ro *Router) nearest(path string) string {
+	const served = "a path that is served here"
+	near := oauth.Alike(path, maps.Keys(ro.exact))
+	if near == "" {
+		return served
+	}
+	return served + "; the nearest is " + near
 }
 
 // serve calls the feature when what its route asks for has been seen to.

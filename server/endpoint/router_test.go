@@ -78,6 +78,37 @@ func TestRouter(t *testing.T) {
 	}
 }
 
+// TestNotFoundExplained: the trace of a request for what is not served names the path
+// that is the nearest to it, if any is near.
+func TestNotFoundExplained(t *testing.T) {
+	s := site("default")
+	for _, path := range []string{"/realms/mine/oauth2/token", "/realms/yours/oauth2/revoke", "/.well-known/openid-configuration"} {
+		s.Open(endpoint.Route{Path: path, Label: "label", Methods: []string{http.MethodPost}})
+	}
+	var event oauth.Event
+	router := &endpoint.Router{
+		Listener: endpoint.Standard, AnyHost: true, Traces: endpoint.NewTraces(10, 10),
+		Finished: []func(*oauth.Event){func(finished *oauth.Event) { event = *finished }},
+	}
+	if err := router.Mount(s); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/realms/nobody/oauth2/token": "/realms/mine/oauth2/token", "/oauth/token": "/realms/mine/oauth2/token", "/realms/yours/oauth2/revocation": "/realms/yours/oauth2/revoke",
+		"/.well-known/openid-config": "/.well-known/openid-configuration", "/read/": "/read", "/red": "/read", "/~": "", "/": "",
+	} {
+		router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, path, nil))
+		check, failed := event.Failed()
+		expected := "a path that is served here"
+		if want != "" {
+			expected += "; the nearest is " + want
+		}
+		if !failed || check.Name != "path" || check.Expected != expected || check.Presented != path {
+			t.Errorf("%s: %+v", path, check)
+		}
+	}
+}
+
 func TestPathTaken(t *testing.T) {
 	router := &endpoint.Router{Traces: endpoint.NewTraces(1, 1)}
 	if err := router.Mount(site("one")); err != nil {
@@ -86,6 +117,12 @@ func TestPathTaken(t *testing.T) {
 	var taken *endpoint.PathTaken
 	if err := router.Mount(site("two")); !errors.As(err, &taken) || taken.Path != "/read" {
 		t.Errorf("two realms share a path: %v", err)
+	}
+	three := site("three")
+	three.Open(endpoint.Route{Path: "/read", Label: "again", Methods: []string{http.MethodPut, http.MethodGet}})
+	router = &endpoint.Router{Traces: endpoint.NewTraces(1, 1)}
+	if err := router.Mount(three); !errors.As(err, &taken) || taken.Labels != [2]string{"read", "again"} {
+		t.Errorf("two endpoints share a path: %v", err)
 	}
 }
 

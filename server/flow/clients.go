@@ -24,6 +24,9 @@ type Clients struct {
 // authenticated is a handler that is called with a known client.
 type authenticated func(ctx context.Context, r *endpoint.Request, identity clientauth.Identity) (*endpoint.Answer, error)
 
+// tokenEndpoint is the metadata name of the token endpoint.
+const tokenEndpoint = "token_endpoint"
+
 // open serves an endpoint that a client authenticates at: by POST, on both
 // listeners, listed in discovery with its alias, its methods and algorithms.
 func (c *Clients) open(site *endpoint.Site, name string, serve authenticated) {
@@ -36,6 +39,7 @@ func (c *Clients) open(site *endpoint.Site, name string, serve authenticated) {
 				Authorization: r.Header["Authorization"],
 				Certificate:   r.Certificate,
 				Endpoints:     addresses,
+				Refresh:       name == tokenEndpoint && r.Form.Get("grant_type") == Refresh{}.Type(),
 				Event:         r.Event,
 			})
 			if err != nil {

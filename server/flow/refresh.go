@@ -26,6 +26,9 @@ func (g Refresh) Redeem(ctx context.Context, r *Redemption) (token.Authorization
 	if err != nil {
 		return token.Authorization{}, err
 	}
+	if err := r.trusted(session); err != nil {
+		return token.Authorization{}, err
+	}
 	confirmation, err := binding.Carry(session.Confirmation, binding.Identity{Subject: session.Refresh.CertificateSubject, Issuer: session.Refresh.CertificateIssuer}, bindingOf(r.Client.Client), r.Client.Certificate, r.Event)
 	if err != nil {
 		return token.Authorization{}, err
@@ -44,10 +47,39 @@ func (g Refresh) Redeem(ctx context.Context, r *Redemption) (token.Authorization
 			return rebind(proved, confirmation, r.Event)
 		},
 		Spend: func(ctx context.Context, a *token.Authorization) error {
-			err := g.Sessions.Spend(ctx, presented, r.Client.Client.Policy.RefreshRotation, a)
+			again, err := g.Sessions.Spend(ctx, presented, r.Client.Client.Policy.RefreshRotation, a)
+			if err == nil {
+				r.Event.Pass("refresh token rotation", "", rotation(again, a.RefreshToken == presented))
+			}
 			return g.judge(ctx, session.ID, err, r.Event)
 		},
 	}, nil
+}
+
+// rotation says what has become of a refresh token.
+func rotation(again, kept bool) string {
+	switch {
+	case kept:
+		return "none; the same one stays good"
+	case again:
+		return "it was exchanged before; its answer may be lost, and the same new one is given again"
+	}
+	return "exchanged for a new one"
+}
+
+// trusted lets a client that did not authenticate refresh tokens that whoever has
+// them can use, and no others: those of a session that is bound are bound to the
+// client, too (RFC 9449 section 5), which it has not proved to be.
+func (r *Redemption) trusted(session *token.Session) error {
+	if !r.Client.Unproven {
+		return nil
+	}
+	if session.Confirmation != nil {
+		r.Event.Fail("client authentication", r.Client.Client.AuthMethod, "none, and the tokens of the session are bound", "send the client secret")
+		return oauth.InvalidClient("the client has to authenticate itself to refresh tokens that are bound").Because("no credentials")
+	}
+	r.Event.ClientID = r.Client.Client.ID
+	return nil
 }
 
 // rebind keeps the tokens of a session bound to what they were bound to. A session

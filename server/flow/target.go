@@ -57,6 +57,9 @@ type target struct {
 	// scopeless says that one of these is.
 	elsewhere oauth.Scope
 	scopeless bool
+	// withheld is what one of several APIs has and does not let the client have. Each
+	// of them sees all of the token, so that what another gave would count there, too.
+	withheld struct{ scopes, roles oauth.Scope }
 }
 
 // preset are the APIs of a request that names none: what the client registered, the
@@ -94,20 +97,17 @@ func (t *Targets) choose(form oauth.Form, grant *token.Authorization, client *re
 			event.Fail("target API", strings.Join(granted, " "), id, "begin a session that is for this API, too")
 			return nil, oauth.InvalidTarget("the client may have no token for this API").Because("API %s was not granted", oauth.Clip(id))
 		}
-		api, special, ok := t.find(id)
-		if !ok {
-			event.Fail("target API", "an API of this realm", id, "ask for an API that is registered here")
-			return nil, oauth.InvalidTarget("the client may have no token for this API").Because("no API %s", oauth.Clip(id))
-		}
-		access, ok := api.Grants(client)
-		if !ok {
-			event.Fail("target API", "an API that lets "+client.ID+" call it, under policy "+client.Policy.Name, id, "name the client among the clients of the API")
-			return nil, oauth.InvalidTarget("the client may have no token for this API").Because("API %s does not name the client", id)
+		api, special, access, err := t.callable(id, client, event)
+		if err != nil {
+			return nil, err
 		}
 		if err := permit(grant, api, &access, client.ID, event); err != nil {
 			return nil, err
 		}
 		chosen.add(api, access)
+		if len(wanted) > 1 {
+			chosen.withhold(api, access)
+		}
 		chosen.scopeless = chosen.scopeless || special != nil && special.Scopeless
 		if err := chosen.agree(api, event); err != nil {
 			return nil, err
@@ -119,7 +119,53 @@ func (t *Targets) choose(form oauth.Form, grant *token.Authorization, client *re
 		}
 	}
 	event.Pass("target API", "", strings.Join(chosen.audience, " "))
+	chosen.keepRoles(event)
 	return chosen, nil
+}
+
+// callable finds an API that a client may call, and what it may do there. What
+// keeps it from that is for the trace alone.
+func (t *Targets) callable(id string, client *registration.Client, event *oauth.Event) (*registration.API, *Special, registration.Access, error) {
+	refuse := func(expected, advice, format string, args ...any) (*registration.API, *Special, registration.Access, error) {
+		event.Fail("target API", expected, id, advice)
+		return nil, nil, registration.Access{}, oauth.InvalidTarget("the client may have no token for this API").Because(format, args...)
+	}
+	api, special, known := t.find(id)
+	if !known {
+		known := t.known()
+		expected := "an API of this realm: " + listOf(known[:min(len(known), maxKnown)])
+		if near := oauth.Alike(id, slices.Values(known)); near != "" {
+			expected += "; the nearest is " + near
+		}
+		return refuse(expected, "ask for one by its identifier, to the letter, or register the API; `fapid api put` does", "no API %s", oauth.Clip(id))
+	}
+	access, may := api.Grants(client)
+	switch {
+	case may:
+		return api, special, access, nil
+	case !api.Takes(client.Policy):
+		return refuse("a client under policy "+strings.Join(api.Policies, " or ")+"; "+client.ID+" is under "+client.Policy.Name,
+			"put the client under a policy of the API, or list "+client.Policy.Name+" among its policies", "API %s takes no client under policy %s", id, client.Policy.Name)
+	}
+	return refuse("an API that lets "+client.ID+" call it", "name the client, or \"*\", among the clients of the API", "API %s does not name the client", id)
+}
+
+// maxKnown bounds how many APIs a trace names.
+const maxKnown = 10
+
+// known are the identifiers of the realm's APIs, its own ones first.
+func (t *Targets) known() []string {
+	ids := []string{t.Own.ID}
+	for _, special := range t.Special {
+		ids = append(ids, special.ID)
+	}
+	own := ids
+	for _, api := range t.APIs.List("", 1000) {
+		if !slices.Contains(own, api.ID) {
+			ids = append(ids, api.ID)
+		}
+	}
+	return ids
 }
 
 // permit holds what a client brought of a client's, be it its own, against what
@@ -167,6 +213,29 @@ func (t *target) add(api *registration.API, access registration.Access) {
 	t.lifetime = api.Limit(t.lifetime)
 }
 
+// withhold notes what an API has and does not let the client have.
+func (t *target) withhold(api *registration.API, access registration.Access) {
+	for _, scope := range api.Scopes {
+		if !slices.Contains(access.Scopes, scope) {
+			t.withheld.scopes = append(t.withheld.scopes, scope)
+		}
+	}
+	for _, role := range api.Roles {
+		if !slices.Contains(access.Roles, role) {
+			t.withheld.roles = append(t.withheld.roles, role)
+		}
+	}
+}
+
+// keepRoles leaves out roles that one of the APIs knows, too, and did not give.
+func (t *target) keepRoles(event *oauth.Event) {
+	given := len(t.roles)
+	t.roles = slices.DeleteFunc(t.roles, t.withheld.roles.Has)
+	if len(t.roles) < given {
+		event.Pass("roles at the APIs", "", listOf(t.roles)+"; without those that one of the APIs knows and did not give: ask for a token for one API")
+	}
+}
+
 // agree takes up the token format that an API wants. A token has one, so two
 // APIs that want different ones cannot share it, nor can an API have one in a
 // format that it does not take.
@@ -186,18 +255,22 @@ func (t *target) agree(api *registration.API, event *oauth.Event) error {
 // narrow keeps the scopes that the APIs let the client have; when none is left
 // of some that were asked for, there is nothing to issue.
 func (t *target) narrow(scope, asked oauth.Scope, event *oauth.Event) (oauth.Scope, error) {
-	if t.unlimited && !slices.ContainsFunc(scope, t.elsewhere.Has) {
+	if t.unlimited && !slices.ContainsFunc(scope, t.elsewhere.Has) && len(t.withheld.scopes) == 0 {
 		return scope, nil
 	}
 	kept := make(oauth.Scope, 0, len(scope))
 	for _, token := range scope {
-		if t.scopes.Has(token) || t.unlimited && !t.elsewhere.Has(token) {
+		offered := t.scopes.Has(token) || t.unlimited && !t.elsewhere.Has(token)
+		if offered && !t.withheld.scopes.Has(token) {
 			kept = append(kept, token)
 		}
 	}
 	if len(scope) > 0 && len(kept) == 0 && (len(asked) > 0 || !t.scopeless) {
 		event.Fail("scope at the API", t.scopes.String(), scope.String(), "ask for scopes of the API")
 		return nil, oauth.InvalidScope("the API has none of the requested scopes for this client").Because("scope %s", scope)
+	}
+	if len(kept) < len(scope) {
+		event.Pass("scope at the API", "", listOf(kept)+", of "+scope.String()+": the rest is not what every API lets the client have")
 	}
 	return kept, nil
 }

@@ -72,7 +72,7 @@ func (r *Redemption) narrowed(granted oauth.Scope, more, none oauth.Error) (oaut
 
 // Install opens the token endpoint and lists its grants.
 func (t *Token) Install(site *endpoint.Site) {
-	t.Clients.open(site, "token_endpoint", t.serve)
+	t.Clients.open(site, tokenEndpoint, t.serve)
 	for _, grant := range t.Grants {
 		site.PublishOneOf("grant_types_supported", grant.Type())
 	}

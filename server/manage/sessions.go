@@ -116,7 +116,7 @@ func (c *call) sessionProblem(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, store.ErrNotFound):
-		return oauth.NotFound("no session %s; it may have expired, or its JWT was not recorded", oauth.Clip(c.Path["id"]))
+		return oauth.NotFound("no session %s; it may have expired, or its JWT was not recorded, and then the token itself can be revoked", oauth.Clip(c.Path["id"]))
 	}
 	return oauth.TemporarilyUnavailable().Because("session: %w", err)
 }

@@ -61,7 +61,7 @@ type Config struct {
 	// only, and looks at no header.
 	Proxy *Proxy
 	// Introspection asks the issuer about tokens; nil asks about none, and takes
-	// JWTs only.
+	// JWTs only, until they expire, though they be revoked before.
 	Introspection *Introspection
 	// NonceKey makes DPoP proofs carry a nonce of this API (RFC 9449 section 9).
 	// It has at least 32 random bytes, the same on all nodes of the API; nil wants

@@ -94,6 +94,7 @@ func TestRevokedJWT(t *testing.T) {
 			t.Errorf("%s: %s", name, answer)
 		}
 	}
+	wantRefusal(t, "asking, for another API", asking.call(s.tpp.Participant, http.MethodGet, "/accounts", bearer(s.tpp.Token())), http.StatusUnauthorized, "invalid_token", "for another API")
 	revoke(t, s.tpp, token)
 	if answer := alone.call(s.tpp.Participant, http.MethodGet, "/accounts", bearer(token)); answer.Status != http.StatusOK {
 		t.Errorf("alone, revoked: %s", answer)

@@ -34,6 +34,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -189,7 +190,8 @@ func (g *Guard) verify(ctx context.Context, token string, event *oauth.Event) (c
 	switch {
 	case notJWT == nil:
 		claims, err = g.verifyJWT(ctx, &jws, event)
-		if err == nil && asks != nil && asks.Always {
+		// Of a token for another API the issuer would only say that it is not active.
+		if err == nil && asks != nil && asks.Always && slices.Contains(claims.Audience, g.config.Audience) {
 			_, err = g.introspect(ctx, token, event)
 		}
 	case asks != nil && plainToken(token):

@@ -135,11 +135,12 @@ func (s *Sessions) owned(tx store.Tx, h handle) (session recorded, generation in
 // Spend uses a refresh token, after everything else was checked: it looks once
 // more whether that may be, in the transaction that notes the use. It gives the
 // authorization the id of its access token and the refresh token to answer with,
-// which is a new one where rotate says so.
-func (s *Sessions) Spend(ctx context.Context, text string, rotate bool, a *Authorization) error {
+// which is a new one where rotate says so; again tells that it is one which another
+// answer had before.
+func (s *Sessions) Spend(ctx context.Context, text string, rotate bool, a *Authorization) (again bool, err error) {
 	h, err := parseHandle(text, kindRefresh)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var session recorded
 	err = s.store.Update(ctx, func(tx store.Tx) (err error) {
@@ -154,18 +155,19 @@ func (s *Sessions) Spend(ctx context.Context, text string, rotate bool, a *Autho
 		if refresh.FromLastUse {
 			refresh.extend(now)
 		}
-		if current := s.refreshToken(&session, refresh.Generation); rotate && h == current {
+		again = h != s.refreshToken(&session, refresh.Generation)
+		if rotate && !again {
 			refresh.Generation++
 			refresh.Rotated = now.UnixMilli()
 		}
 		return s.sessions.PutTx(tx, keyOf(session.ClientID, session.ID), session, session.until())
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	a.ID = session.ID + further + strconv.Itoa(session.Refresh.Uses)
 	a.RefreshToken = s.refreshToken(&session, session.Refresh.Generation).String()
-	return nil
+	return again, nil
 }
 
 // renewed is the certificate that tokens are bound to now, if they were bound to

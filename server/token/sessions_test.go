@@ -214,7 +214,7 @@ func TestEndRacesRefresh(t *testing.T) {
 		go func() {
 			next := token.Authorization{Client: client, Format: format, Lifetime: time.Minute}
 			text := ""
-			if i.Sessions.Spend(context.Background(), first.RefreshToken, round%4 < 2, &next) == nil {
+			if _, err := i.Sessions.Spend(context.Background(), first.RefreshToken, round%4 < 2, &next); err == nil {
 				text, _, _ = i.Issue(context.Background(), &next)
 			}
 			fetching <- text
@@ -250,7 +250,8 @@ func TestSpendHasOneWinner(t *testing.T) {
 		outcomes := make(chan error)
 		for range 16 {
 			go func() {
-				outcomes <- i.Sessions.Spend(context.Background(), first.RefreshToken, true, &token.Authorization{Lifetime: time.Minute})
+				_, err := i.Sessions.Spend(context.Background(), first.RefreshToken, true, &token.Authorization{Lifetime: time.Minute})
+				outcomes <- err
 			}()
 		}
 		won := 0

@@ -173,8 +173,8 @@ func (i *Issuer) sign(alg string, claims *Claims) (string, error) {
 	return compact, err
 }
 
-// ErrForeign says that a token was not issued by this realm in this form.
-var ErrForeign = errors.New("not an access token of this issuer")
+// ErrForeign says that a token is none of this realm, or is good no more.
+var ErrForeign = errors.New("not a good token of this issuer")
 
 // MaxToken is the most bytes a token may have; ours stay under two thousand.
 const MaxToken = 8 << 10
