@@ -367,6 +367,8 @@ func TestRefreshWithoutSecret(t *testing.T) {
 		t.Fatal(got)
 	}
 	wantAnswer(t, post("/auth/token", "grant_type", "refresh_token", "client_id", "api-client", "refresh_token", second.refresh), http.StatusUnauthorized, "invalid_client")
+	// Nobody else is told that the client is suspended.
+	wantAnswer(t, post("/auth/token", "grant_type", "refresh_token", "client_id", "api-client", "refresh_token", "x"), http.StatusBadRequest, "invalid_grant")
 
 	s := servertest.Start(t)
 	tpp := s.TPP("tpp", servertest.Under("oauth2"), refreshing, func(m *registration.Metadata) {
@@ -374,6 +376,29 @@ func TestRefreshWithoutSecret(t *testing.T) {
 	})
 	elsewhere := begin(t, tpp, "client_secret", "a-secret-of-some-length")
 	wantAnswer(t, exchange(t, s, tpp.HTTP, http.MethodPost, s.Issuer+"/token", servertest.Form, "grant_type=refresh_token&client_id=tpp&refresh_token="+elsewhere.refresh), http.StatusUnauthorized, "invalid_client")
+}
+
+// TestRefreshingWithoutSecretIsUse: a client that registered itself and does nothing but
+// refresh without its secret is not deleted for want of use.
+func TestRefreshingWithoutSecretIsUse(t *testing.T) {
+	s := servertest.Start(t, servertest.Registering("open"), func(config *server.Config) {
+		config.Realms["default"].RefreshWithoutSecret = true
+		config.Realms["default"].Registration.UnusedClients = server.Duration(time.Hour)
+	})
+	r := s.Registrant(s.Issuer)
+	want(t, r.Register(servertest.WithSecret("grant_types", []string{"client_credentials", "refresh_token"})), 201)
+	client, _ := s.Clients("default").Get(r.ClientID)
+	metadata := client.Metadata
+	metadata.RefreshToken = true // the operator's gift
+	if got := s.Refuses("default", metadata); got != "" {
+		t.Fatal(got)
+	}
+	tokens := pairOf(t, r.Fetch())
+	for range 3 {
+		s.Clock.Move(50 * time.Minute)
+		tokens = pairOf(t, exchange(t, s, r.HTTP, http.MethodPost, s.Issuer+"/token", servertest.Form, "grant_type=refresh_token&client_id="+r.ClientID+"&refresh_token="+tokens.refresh))
+		server.EveryMinute(s.Server, t.Context())
+	}
 }
 
 // TestMissingScopeExplained: who may not manage the realm is told what would change that.
