@@ -4,7 +4,6 @@ package clientauth
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -37,7 +36,7 @@ type Authenticator struct {
 	// whichever of the two it is registered for.
 	EitherSecret bool
 	// Discreet keeps from the wire whether a client exists, which a refusal of its
-	// certificate would tell: every refusal has the same text then.
+	// certificate would tell: that has the text of every other then.
 	Discreet bool
 	// RefreshWithoutSecret takes a refresh token for the proof of a client that is
 	// registered for a secret and sends none.
@@ -123,12 +122,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	}
 	event.Pass("client authentication method", registered, registered)
 	event.AuthMethod = registered
-	err = a.checkCertificate(ctx, client, attempt)
-	if err == nil {
-		err = methods[registered](a, ctx, client, attempt)
+	if err := a.checkCertificate(ctx, client, attempt); err != nil {
+		return Identity{}, err
 	}
-	if err != nil {
-		return Identity{}, a.discreet(err)
+	if err := methods[registered](a, ctx, client, attempt); err != nil {
+		return Identity{}, err
 	}
 	if err := a.Proven(client, event); err != nil {
 		return Identity{}, err
@@ -262,15 +260,6 @@ func identify(attempt *Attempt) (claim, error) {
 // failedText is the one public text for everything that would tell a stranger
 // whether a client exists or which credential was nearly right.
 const failedText = "client authentication failed"
-
-// discreet gives a refusal that text where it has another, which becomes the reason.
-func (a *Authenticator) discreet(err error) error {
-	refusal, ok := errors.AsType[oauth.Error](err)
-	if !a.Discreet || !ok || refusal.Code != oauth.CodeInvalidClient || refusal.Description == failedText {
-		return err
-	}
-	return failed("%s: %s", refusal.Description, refusal.Reason)
-}
 
 func failed(format string, args ...any) oauth.Error {
 	return oauth.InvalidClient(failedText).Because(format, args...)
