@@ -352,15 +352,27 @@ func TestRefreshWithoutSecret(t *testing.T) {
 		}
 		return proof
 	}
-	holder := &participant.Participant{DPoPKey: newKey(t)}
-	bound := fetch("DPoP", prove(holder))
+	owner := &participant.Participant{DPoPKey: newKey(t)}
+	bound := fetch("DPoP", prove(owner))
 	again := door{}.form("grant_type", "refresh_token", "client_id", "api-client", "refresh_token", bound.refresh).Encode()
-	for name, p := range map[string]*participant.Participant{"the same key": holder, "another key": {DPoPKey: newKey(t)}} {
+	for name, p := range map[string]*participant.Participant{"the same key": owner, "another key": {DPoPKey: newKey(t)}} {
 		answer := b.send("POST", "/auth/token", again, "Content-Type", "application/x-www-form-urlencoded", "DPoP", prove(p))
 		if answer.Status != http.StatusUnauthorized || answer.Error() != "invalid_client" {
 			t.Errorf("bound tokens, %s: %s", name, answer)
 		}
 	}
+
+	// A client whose tokens are to be bound by now has to be the client: nobody has looked
+	// at the certificate of another.
+	if got := b.Refuses("aidbox", registration.Metadata{
+		ClientID: "api-client", TokenEndpointAuthMethod: oauth.AuthSecretBasic, GrantTypes: []string{"client_credentials"}, RefreshToken: true, CertificateBoundTokens: true,
+	}); got != "" {
+		t.Fatal(got)
+	}
+	key := newKey(t)
+	stranger := holder(t, b.Server, key, newPKI(t, "unknown").leaf(t, key, nil)...)
+	unbound := door{}.form("grant_type", "refresh_token", "client_id", "api-client", "refresh_token", second.refresh).Encode()
+	wantAnswer(t, exchange(t, b.Server, stranger, http.MethodPost, b.MTLS+"/auth/token", servertest.Form, unbound), http.StatusUnauthorized, "invalid_client")
 
 	if got := b.Refuses("aidbox", registration.Metadata{
 		ClientID: "api-client", TokenEndpointAuthMethod: oauth.AuthSecretBasic, GrantTypes: []string{"client_credentials"}, RefreshToken: true, Disabled: true,
