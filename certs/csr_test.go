@@ -120,6 +120,11 @@ func TestBadRequests(t *testing.T) {
 			refused(t, err, "certificate request")
 		})
 	}
+	// What is wrong inside is said without the types of Go.
+	inside := slices.Clone(good.Raw)
+	inside[slices.Index(inside, 0x06)] = 0x02 // an integer where the first OBJECT IDENTIFIER was
+	_, err = certs.ParseCSR(inside)
+	refused(t, err, "not a PKCS #10 certificate request")
 	_, err = certs.ParseCSR([]byte(bitcoin))
 	refused(t, err, "unsupported elliptic curve")
 }

@@ -8,9 +8,9 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
+	"errors"
 	"slices"
 	"strings"
 
@@ -138,20 +138,17 @@ func ParseCSR(text []byte) (*x509.CertificateRequest, error) {
 	}
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil {
-		return nil, unreadable(der, err)
+		return nil, unreadable(err)
 	}
 	return csr, nil
 }
 
-// unreadable tells a request whose key or names are of a kind that is not known here
-// from what is no request at all.
-func unreadable(der []byte, err error) error {
-	var request struct {
-		Unsigned  asn1.RawValue
-		Algorithm pkix.AlgorithmIdentifier
-		Signature asn1.BitString
-	}
-	if rest, wrong := asn1.Unmarshal(der, &request); wrong != nil || len(rest) > 0 || request.Unsigned.Tag != asn1.TagSequence {
+// unreadable tells a request with a key of a kind that is not known here from what is
+// no request at all.
+func unreadable(err error) error {
+	_, structure := errors.AsType[asn1.StructuralError](err)
+	_, syntax := errors.AsType[asn1.SyntaxError](err)
+	if structure || syntax {
 		return oauth.InvalidRequest("not a PKCS #10 certificate request").Because("%w", err)
 	}
 	return oauth.InvalidRequest("certificate request has what cannot be certified: %s", oauth.Shown(strings.TrimPrefix(err.Error(), "x509: "))).Because("%w", err)

@@ -294,10 +294,12 @@ func (d *decoding) unknownMember(path, name string, fields map[string]int) strin
 // nearest returns the known member most like name, or nothing when none is
 // within a third of its letters.
 func nearest(name string, fields map[string]int) string {
-	if near, ok := misnamed[name]; ok {
-		if _, known := fields[near]; known {
-			return near
-		}
+	near, ok := misnamed[name]
+	if isLocalized(name) {
+		near, ok = memberLocalized, true
+	}
+	if _, known := fields[near]; ok && known {
+		return near
 	}
 	const longest = 64
 	if len(name) > longest {

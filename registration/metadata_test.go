@@ -75,6 +75,7 @@ func TestParseMetadataRefuses(t *testing.T) {
 		"unknown":             {`{"flavour":"x"}`, "'flavour' is not a registration member fapid knows"},
 		"near miss":           {`{"jwks_url":"x"}`, "did you mean 'jwks_uri'?"},
 		"hyphens":             {`{"client-name":"x"}`, "did you mean 'client_name'?"},
+		"a translation":       {`{"client_name#fr":"x"}`, "did you mean 'localized'?"},
 		"familiar mistake":    {`{"tls_client_auth_dn":"x"}`, "did you mean 'tls_client_auth_subject_dn'?"},
 		"unknown, long":       {`{"` + strings.Repeat("x", 9000) + `":1}`, "is not a registration member"},
 		"internal field name": {`{"ClientSecret":"x"}`, "is not a registration member"},

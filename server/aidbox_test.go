@@ -106,6 +106,7 @@ func TestAidboxDocumented(t *testing.T) {
 	if got := pairOf(t, first); first.JSON["expires_in"] != 600.0 || first.JSON["token_type"] != "Bearer" || claims(t, got.access)["sub"] != "api-client" {
 		t.Errorf("by Basic: %s", first)
 	}
+	b.Clock.Move(time.Millisecond) // sessions of one millisecond are in any order
 	forAPI := b.send("POST", "/auth/token", `{"grant_type":"client_credentials","client_id":"api-client","client_secret":"verysecret","audience":"http://resource.server.com"}`, "Content-Type", "application/json")
 	if got := claims(t, pairOf(t, forAPI).access)["aud"]; got != "http://resource.server.com" {
 		t.Errorf("aud %v", got)
@@ -351,15 +352,27 @@ func TestRefreshWithoutSecret(t *testing.T) {
 		}
 		return proof
 	}
-	holder := &participant.Participant{DPoPKey: newKey(t)}
-	bound := fetch("DPoP", prove(holder))
+	owner := &participant.Participant{DPoPKey: newKey(t)}
+	bound := fetch("DPoP", prove(owner))
 	again := door{}.form("grant_type", "refresh_token", "client_id", "api-client", "refresh_token", bound.refresh).Encode()
-	for name, p := range map[string]*participant.Participant{"the same key": holder, "another key": {DPoPKey: newKey(t)}} {
+	for name, p := range map[string]*participant.Participant{"the same key": owner, "another key": {DPoPKey: newKey(t)}} {
 		answer := b.send("POST", "/auth/token", again, "Content-Type", "application/x-www-form-urlencoded", "DPoP", prove(p))
 		if answer.Status != http.StatusUnauthorized || answer.Error() != "invalid_client" {
 			t.Errorf("bound tokens, %s: %s", name, answer)
 		}
 	}
+
+	// A client whose tokens are to be bound by now has to be the client: nobody has looked
+	// at the certificate of another.
+	if got := b.Refuses("aidbox", registration.Metadata{
+		ClientID: "api-client", TokenEndpointAuthMethod: oauth.AuthSecretBasic, GrantTypes: []string{"client_credentials"}, RefreshToken: true, CertificateBoundTokens: true,
+	}); got != "" {
+		t.Fatal(got)
+	}
+	key := newKey(t)
+	stranger := holder(t, b.Server, key, newPKI(t, "unknown").leaf(t, key, nil)...)
+	unbound := door{}.form("grant_type", "refresh_token", "client_id", "api-client", "refresh_token", second.refresh).Encode()
+	wantAnswer(t, exchange(t, b.Server, stranger, http.MethodPost, b.MTLS+"/auth/token", servertest.Form, unbound), http.StatusUnauthorized, "invalid_client")
 
 	if got := b.Refuses("aidbox", registration.Metadata{
 		ClientID: "api-client", TokenEndpointAuthMethod: oauth.AuthSecretBasic, GrantTypes: []string{"client_credentials"}, RefreshToken: true, Disabled: true,
@@ -367,6 +380,8 @@ func TestRefreshWithoutSecret(t *testing.T) {
 		t.Fatal(got)
 	}
 	wantAnswer(t, post("/auth/token", "grant_type", "refresh_token", "client_id", "api-client", "refresh_token", second.refresh), http.StatusUnauthorized, "invalid_client")
+	// Nobody else is told that the client is suspended.
+	wantAnswer(t, post("/auth/token", "grant_type", "refresh_token", "client_id", "api-client", "refresh_token", "x"), http.StatusBadRequest, "invalid_grant")
 
 	s := servertest.Start(t)
 	tpp := s.TPP("tpp", servertest.Under("oauth2"), refreshing, func(m *registration.Metadata) {
@@ -374,6 +389,29 @@ func TestRefreshWithoutSecret(t *testing.T) {
 	})
 	elsewhere := begin(t, tpp, "client_secret", "a-secret-of-some-length")
 	wantAnswer(t, exchange(t, s, tpp.HTTP, http.MethodPost, s.Issuer+"/token", servertest.Form, "grant_type=refresh_token&client_id=tpp&refresh_token="+elsewhere.refresh), http.StatusUnauthorized, "invalid_client")
+}
+
+// TestRefreshingWithoutSecretIsUse: a client that registered itself and does nothing but
+// refresh without its secret is not deleted for want of use.
+func TestRefreshingWithoutSecretIsUse(t *testing.T) {
+	s := servertest.Start(t, servertest.Registering("open"), func(config *server.Config) {
+		config.Realms["default"].RefreshWithoutSecret = true
+		config.Realms["default"].Registration.UnusedClients = server.Duration(time.Hour)
+	})
+	r := s.Registrant(s.Issuer)
+	want(t, r.Register(servertest.WithSecret("grant_types", []string{"client_credentials", "refresh_token"})), 201)
+	client, _ := s.Clients("default").Get(r.ClientID)
+	metadata := client.Metadata
+	metadata.RefreshToken = true // the operator's gift
+	if got := s.Refuses("default", metadata); got != "" {
+		t.Fatal(got)
+	}
+	tokens := pairOf(t, r.Fetch())
+	for range 3 {
+		s.Clock.Move(50 * time.Minute)
+		tokens = pairOf(t, exchange(t, s, r.HTTP, http.MethodPost, s.Issuer+"/token", servertest.Form, "grant_type=refresh_token&client_id="+r.ClientID+"&refresh_token="+tokens.refresh))
+		server.EveryMinute(s.Server, t.Context())
+	}
 }
 
 // TestMissingScopeExplained: who may not manage the realm is told what would change that.

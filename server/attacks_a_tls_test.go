@@ -22,6 +22,7 @@ import (
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server"
+	"github.com/fapid/fapid/server/participant"
 	"github.com/fapid/fapid/server/servertest"
 	"github.com/fapid/fapid/testkeys"
 )
@@ -412,4 +413,15 @@ func TestStrictRealmHidesClients(t *testing.T) {
 		t.Errorf("the trace says %q", event.Reason)
 	}
 	wantAnswer(t, ask(known["tls"].HTTP, s.MTLS, "tls"), 200, "")
+	// Whoever has signed with the client's key is the client, and may know what is wrong.
+	assertion, err := known["jwt"].Assertion(s.Issuer+"/realms/strict", s.Clock.Now().Add(-time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired := post(t, s, holders["none"], s.Issuer+"/realms/strict/token", url.Values{
+		"grant_type": {"client_credentials"}, "client_assertion_type": {participant.AssertionType}, "client_assertion": {assertion},
+	})
+	if wantAnswer(t, expired, 401, "invalid_client"); expired.JSON["error_description"] != "the client assertion has expired" {
+		t.Errorf("an expired assertion: %s", expired)
+	}
 }

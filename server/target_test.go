@@ -121,6 +121,10 @@ func TestTargetsTogether(t *testing.T) {
 			if answer.Error() != test.got {
 				t.Errorf("%s: %s", test.name, answer)
 			}
+			event := s.Explain(answer)
+			if check, _ := event.Failed(); check.Expected != "accounts openid" || check.Presented != test.scope {
+				t.Errorf("%s: the trace says %+v", test.name, check)
+			}
 			continue
 		}
 		got := claims(t, answer.JSON["access_token"].(string))

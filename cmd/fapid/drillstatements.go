@@ -24,8 +24,9 @@ func drillStatementsCommand(open Opener) *cobra.Command {
 		Long: `Statements makes registrations of software that a realm must refuse: statements that
 are expired, changed, of a stranger or of another, members that the software may not
 have, and so on, by the rules of every ecosystem by which a realm believes the
-directory: the first realm that does, or --realm. The software is made in the directory for the drill: no participant is
-touched, and the directory of a sandbox makes bad statements of such software only.
+directory: the first realm that does, or --realm. The software is made in the directory
+for the drill: no participant is touched, and the directory of a sandbox makes bad
+statements of such software only.
 
 Each goes into a folder of its own with the statement, the body of the request, what
 to expect of it, and the curl lines that send it. A statement is soon too old, within

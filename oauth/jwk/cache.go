@@ -103,45 +103,54 @@ type entry struct {
 // callers of one source share one fetch, which goes on when a caller gives up,
 // and at most one is started every 10 seconds, successful or not. With again,
 // a fresh copy is not good enough, and a failed attempt is an error. None of that
-// holds for what is known to have changed: that is read at once.
+// holds for what is known to have changed: that is read at once, and anew where a
+// reading under way began before.
 func (c *Cache) get(ctx context.Context, src source, again bool) (*Set, error) {
 	version := c.config.Version(src.uri)
-	c.mu.Lock()
-	now := c.config.Now()
-	e := c.entries[src]
-	if e == nil {
-		e = &entry{used: now}
-		c.entries[src] = e
-		c.evict(e)
-	}
-	e.used = now
-	changed := version != e.version
-	if !again && !changed && e.set != nil && now.Before(e.fresh) {
-		defer c.mu.Unlock()
-		return e.set, nil
-	}
-	if e.running == nil {
-		if !changed && !e.attempted.IsZero() && now.Before(e.attempted.Add(coolDown)) {
-			defer c.mu.Unlock()
-			return e.answer(now, again, c.config.Stale)
+	for waited := false; ; waited = true {
+		c.mu.Lock()
+		now := c.config.Now()
+		e := c.entries[src]
+		if e == nil {
+			e = &entry{used: now}
+			c.entries[src] = e
+			c.evict(e)
 		}
-		if changed && !e.attempted.IsZero() {
-			e.fetched, e.fresh = time.Time{}, time.Time{} // the copy there is cannot stand in
+		e.used = now
+		changed := version != e.version
+		if !again && !changed && e.set != nil && now.Before(e.fresh) {
+			set := e.set
+			c.mu.Unlock()
+			return set, nil
 		}
-		e.running, e.attempted, e.version = make(chan struct{}), now, version
-		go c.refresh(src, e)
-	}
-	running := e.running
-	c.mu.Unlock()
+		early := changed && e.running != nil && !waited // it may read what was there before the change
+		if e.running == nil {
+			if !changed && !e.attempted.IsZero() && now.Before(e.attempted.Add(coolDown)) {
+				set, err := e.answer(now, again, c.config.Stale)
+				c.mu.Unlock()
+				return set, err
+			}
+			if changed && !e.attempted.IsZero() {
+				e.fetched, e.fresh = time.Time{}, time.Time{} // the copy there is cannot stand in
+			}
+			e.running, e.attempted, e.version = make(chan struct{}), now, version
+			go c.refresh(src, e)
+		}
+		running := e.running
+		c.mu.Unlock()
 
-	select {
-	case <-running:
-	case <-ctx.Done():
-		return nil, &FetchError{fmt.Errorf("waiting for %s %s: %w", c.config.What, src.uri, ctx.Err())}
+		select {
+		case <-running:
+		case <-ctx.Done():
+			return nil, &FetchError{fmt.Errorf("waiting for %s %s: %w", c.config.What, src.uri, ctx.Err())}
+		}
+		if !early {
+			c.mu.Lock()
+			set, err := e.answer(c.config.Now(), again, c.config.Stale)
+			c.mu.Unlock()
+			return set, err
+		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return e.answer(c.config.Now(), again, c.config.Stale)
 }
 
 // answer is what the last attempt gave, or the copy before it if that may still

@@ -134,6 +134,38 @@ func TestChangedSetIsReadAtOnce(t *testing.T) {
 	owner.wantFetches(t, 3)
 }
 
+// Who asks after a change does not get what a fetch reads that began before it.
+func TestChangedWhileItIsRead(t *testing.T) {
+	owner, cache := newPublisher(named(t, "old"))
+	var version atomic.Uint64
+	cache.config.Version = func(string) uint64 { return version.Load() + 1 }
+	hold := make(chan struct{})
+	owner.hold = hold
+	keys := cache.Keys(address, true)
+	var both sync.WaitGroup
+	both.Go(func() { found(t, keys, "old") }) // or not: it has asked before the change
+	for owner.fetches.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	owner.set(func() { owner.body, owner.hold = named(t, "new"), nil })
+	version.Add(1)
+	asked := make(chan struct{})
+	both.Go(func() {
+		close(asked)
+		if found(t, keys, "old") {
+			t.Error("a key that was gone before anybody asked is found")
+		}
+	})
+	<-asked
+	time.Sleep(10 * time.Millisecond) // for it to wait for the fetch of before; if not, it makes its own
+	close(hold)
+	both.Wait()
+	if !found(t, keys, "new") {
+		t.Error("the new key is not found")
+	}
+	owner.wantFetches(t, 2)
+}
+
 func TestRemovedCertificateIsRefusedWithinAMinute(t *testing.T) {
 	body := jwktest.Set(t, jwktest.Certified(t, testkeys.P256(1), "k"))
 	owner, cache := newPublisher(body)

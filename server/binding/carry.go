@@ -35,11 +35,13 @@ func Carry(bound *oauth.Confirmation, began Identity, client *Client, certificat
 		return nil, oauth.InvalidGrant("the refresh token is bound to a certificate, and none was presented").Because("no certificate")
 	}
 	carried := &oauth.Confirmation{CertificateThumbprint: certificate.Thumbprint, KeyThumbprint: bound.KeyThumbprint}
-	presented, now := "x5t#S256 "+certificate.Thumbprint, IdentityOf(certificate)
-	switch {
-	case certificate.Thumbprint == bound.CertificateThumbprint:
+	presented := "x5t#S256 " + certificate.Thumbprint
+	if certificate.Thumbprint == bound.CertificateThumbprint {
 		event.Pass(check, expected, presented)
 		return carried, nil
+	}
+	now := IdentityOf(certificate)
+	switch {
 	case !client.Policy.RefreshWithRenewedCertificate:
 		event.Fail(check, expected, presented, "use the certificate the session began with, or begin another; policy "+client.Policy.Name+" takes no renewed certificate")
 	case client.AuthMethod != oauth.AuthSelfSignedTLS && now.Issuer != began.Issuer:

@@ -21,7 +21,7 @@ func (a *Authenticator) checkCertificate(ctx context.Context, client *registrati
 		return a.selfSigned(ctx, client, attempt)
 	}
 	findings, ok := a.Trust().Verify(attempt.Certificate, a.Now())
-	return verdict(attempt.Event, findings, ok)
+	return a.verdict(attempt.Event, findings, ok)
 }
 
 // byCertificate is tls_client_auth (RFC 8705 section 2.1): a certificate from a
@@ -33,7 +33,7 @@ func (a *Authenticator) byCertificate(_ context.Context, client *registration.Cl
 	finding := client.Certificate.Match(attempt.Certificate)
 	attempt.Event.Record(finding.Check, finding.Expected, finding.Presented, finding.Advice, finding.OK)
 	if !finding.OK {
-		return oauth.InvalidClient("the client certificate is not the one registered for this client").Because("%s does not match", client.Certificate.Kind)
+		return a.refused("the client certificate is not the one registered for this client", "%s does not match", client.Certificate.Kind)
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func (a *Authenticator) bySelfSigned(_ context.Context, _ *registration.Client, 
 // its JWKS: there is no chain to follow, the registration is the trust.
 func (a *Authenticator) selfSigned(ctx context.Context, client *registration.Client, attempt *Attempt) error {
 	findings, ok := mtls.VerifySelfSigned(attempt.Certificate, a.Now())
-	if err := verdict(attempt.Event, findings, ok); err != nil {
+	if err := a.verdict(attempt.Event, findings, ok); err != nil {
 		return err
 	}
 	thumbprint := attempt.Certificate.Thumbprint
@@ -60,7 +60,7 @@ func (a *Authenticator) selfSigned(ctx context.Context, client *registration.Cli
 	if !registered {
 		attempt.Event.Fail("registered certificate", "x5t#S256 "+strings.Join(known, " or "), "x5t#S256 "+thumbprint,
 			"register this certificate as x5c in the client's JWKS, or present the registered one")
-		return oauth.InvalidClient("the client certificate is not the one registered for this client").Because("not in the client's JWKS")
+		return a.refused("the client certificate is not the one registered for this client", "not in the client's JWKS")
 	}
 	attempt.Event.Pass("registered certificate", thumbprint, thumbprint)
 	return nil
@@ -78,16 +78,25 @@ func (a *Authenticator) presented(attempt *Attempt) error {
 		attempt.Event.Fail("client certificate", "a client certificate", "none",
 			"present one: curl needs --cert and --key; a client library may have withheld it")
 	}
-	return oauth.InvalidClient("a client certificate is required").Because("no client certificate on this connection")
+	return a.refused("a client certificate is required", "no client certificate on this connection")
 }
 
 // verdict records what a verification found.
-func verdict(event *oauth.Event, findings []mtls.Finding, ok bool) error {
+func (a *Authenticator) verdict(event *oauth.Event, findings []mtls.Finding, ok bool) error {
 	for _, finding := range findings {
 		event.Record(finding.Check, finding.Expected, finding.Presented, finding.Advice, finding.OK)
 	}
 	if !ok {
-		return oauth.InvalidClient("the client certificate is not acceptable").Because("certificate check failed")
+		return a.refused("the client certificate is not acceptable", "certificate check failed")
 	}
 	return nil
+}
+
+// refused says what is wrong with a certificate, for the trace alone where strangers
+// are not to know that the client exists.
+func (a *Authenticator) refused(text, format string, args ...any) oauth.Error {
+	if a.Discreet {
+		return failed(text+": "+format, args...)
+	}
+	return oauth.InvalidClient("%s", text).Because(format, args...)
 }

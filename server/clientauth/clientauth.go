@@ -4,7 +4,6 @@ package clientauth
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -37,7 +36,7 @@ type Authenticator struct {
 	// whichever of the two it is registered for.
 	EitherSecret bool
 	// Discreet keeps from the wire whether a client exists, which a refusal of its
-	// certificate would tell: every refusal has the same text then.
+	// certificate would tell: that has the text of every other then.
 	Discreet bool
 	// RefreshWithoutSecret takes a refresh token for the proof of a client that is
 	// registered for a secret and sends none.
@@ -79,7 +78,8 @@ type Identity struct {
 	// Certificate is the verified client certificate of the request; nil when
 	// none was presented.
 	Certificate *mtls.Presented
-	// Unproven says that nothing speaks for the client but the refresh token.
+	// Unproven says that nothing speaks for the client but the refresh token: whoever
+	// finds that good calls [Authenticator.Proven].
 	Unproven bool
 }
 
@@ -114,7 +114,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	registered := client.AuthMethod
 	if a.trustsRefresh(claimed, registered, attempt) {
 		event.Pass("client authentication method", registered, "none; the realm takes the refresh token for it")
-		return a.unproven(client, attempt)
+		return Identity{Client: client, Unproven: true}, nil
 	}
 	if !a.takes(claimed, registered) {
 		event.Fail("client authentication method", registered, claimed.describe(), methodAdvice[registered])
@@ -122,38 +122,38 @@ func (a *Authenticator) Authenticate(ctx context.Context, attempt *Attempt) (Ide
 	}
 	event.Pass("client authentication method", registered, registered)
 	event.AuthMethod = registered
-	err = a.checkCertificate(ctx, client, attempt)
-	if err == nil {
-		err = methods[registered](a, ctx, client, attempt)
+	if err := a.checkCertificate(ctx, client, attempt); err != nil {
+		return Identity{}, err
 	}
-	if err != nil {
-		return Identity{}, a.discreet(err)
+	if err := methods[registered](a, ctx, client, attempt); err != nil {
+		return Identity{}, err
 	}
-	if suspended := a.standing(client, event); suspended != nil {
-		return Identity{}, oauth.InvalidClient("%s", suspended.Public).Because("%w", suspended)
+	if err := a.Proven(client, event); err != nil {
+		return Identity{}, err
 	}
 	if a.Verified != nil && attempt.Certificate != nil && !attempt.Certificate.SelfSigned() {
 		if err := a.Verified(ctx, attempt.Certificate); err != nil {
 			return Identity{}, err
 		}
 	}
+	return Identity{Client: client, Certificate: attempt.Certificate}, nil
+}
+
+// Proven admits a client that is known to be who it says: it may do something now, and
+// is in use.
+func (a *Authenticator) Proven(client *registration.Client, event *oauth.Event) error {
+	if suspended := a.standing(client, event); suspended != nil {
+		return oauth.InvalidClient("%s", suspended.Public).Because("%w", suspended)
+	}
 	client.Used(a.Now())
 	event.ClientID = client.ID
-	return Identity{Client: client, Certificate: attempt.Certificate}, nil
+	return nil
 }
 
 // trustsRefresh reports whether a client with a secret may leave that to its refresh
 // token here.
 func (a *Authenticator) trustsRefresh(c claim, registered string, attempt *Attempt) bool {
 	return a.RefreshWithoutSecret && attempt.Refresh && c.form == "" && bySecret(registered)
-}
-
-// unproven is a client that the refresh token still has to prove.
-func (a *Authenticator) unproven(client *registration.Client, attempt *Attempt) (Identity, error) {
-	if suspended := a.standing(client, attempt.Event); suspended != nil {
-		return Identity{}, oauth.InvalidClient("%s", suspended.Public).Because("%w", suspended)
-	}
-	return Identity{Client: client, Unproven: true}, nil
 }
 
 // bySecret reports whether a method sends the secret itself.
@@ -260,15 +260,6 @@ func identify(attempt *Attempt) (claim, error) {
 // failedText is the one public text for everything that would tell a stranger
 // whether a client exists or which credential was nearly right.
 const failedText = "client authentication failed"
-
-// discreet gives a refusal that text where it has another, which becomes the reason.
-func (a *Authenticator) discreet(err error) error {
-	refusal, ok := errors.AsType[oauth.Error](err)
-	if !a.Discreet || !ok || refusal.Code != oauth.CodeInvalidClient || refusal.Description == failedText {
-		return err
-	}
-	return failed("%s: %s", refusal.Description, refusal.Reason)
-}
 
 func failed(format string, args ...any) oauth.Error {
 	return oauth.InvalidClient(failedText).Because(format, args...)

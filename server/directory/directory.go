@@ -70,9 +70,8 @@ type Directory struct {
 	servers       records[AuthorisationServer]
 	keys          records[Key]
 	byClient      map[string]*SoftwareStatement // by ClientId
-	// byThumbprint are the records of the keys with certificates; one that is gone
-	// leads to none.
-	byThumbprint map[string]string
+	byThumbprint  map[string]string             // the records of the keys with certificates
+	byOwner       map[string]map[string]*Key    // keys by owner and kid
 }
 
 // Open reads the records into memory, and makes the keys that sign statements if
@@ -87,6 +86,7 @@ func Open(ctx context.Context, config Config) (*Directory, error) {
 		keys:          recordsOf[Key](&config, "key"),
 		byClient:      map[string]*SoftwareStatement{},
 		byThumbprint:  map[string]string{},
+		byOwner:       map[string]map[string]*Key{},
 	}
 	var err error
 	if d.keyring, err = token.OpenKeyring(ctx, token.KeyringConfig{
@@ -103,8 +103,8 @@ func Open(ctx context.Context, config Config) (*Directory, error) {
 	for _, software := range d.software.byID {
 		d.byClient[software.ClientID] = software
 	}
-	for record, key := range d.keys.byID {
-		d.byThumbprint[key.Thumbprint] = record
+	for _, key := range d.keys.byID {
+		d.index(key)
 	}
 	return d, nil
 }

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ed25519"
@@ -18,7 +19,6 @@ import (
 	"github.com/fapid/fapid/mtls"
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
-	"github.com/fapid/fapid/store"
 	"github.com/fapid/fapid/testkeys"
 )
 
@@ -85,10 +85,52 @@ func (d *Directory) status(k *Key, now time.Time) string {
 }
 
 // keysOf lists the keys of an owner: of software, or of an organisation itself.
-func (d *Directory) keysOf(organisation, software string, keep func(*Key) bool) []*Key {
-	return list(d, &d.keys, func(k *Key) bool {
-		return k.OrganisationID == organisation && k.SoftwareID == software && keep(k)
-	})
+func (d *Directory) keysOf(organisation, software string, keep func(*Key) bool) (found []*Key) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, k := range d.byOwner[cmp.Or(software, organisation)] {
+		if k.OrganisationID == organisation && keep(k) {
+			found = append(found, k)
+		}
+	}
+	slices.SortFunc(found, func(a, b *Key) int { return cmp.Compare(a.ID, b.ID) })
+	return found
+}
+
+// putKey writes a key, removeKey removes one.
+func (d *Directory) putKey(k *Key) edit {
+	put := d.keys.put(k.record(), k)
+	return edit{write: put.write, show: func() {
+		put.show()
+		d.index(k)
+	}}
+}
+
+func (d *Directory) removeKey(k *Key) edit {
+	remove := d.keys.remove(k.record())
+	return edit{write: remove.write, show: func() {
+		remove.show()
+		if d.byThumbprint[k.Thumbprint] == k.record() { // another may have the certificate, too
+			delete(d.byThumbprint, k.Thumbprint)
+		}
+		delete(d.byOwner[k.owner()], k.ID)
+		if len(d.byOwner[k.owner()]) == 0 {
+			delete(d.byOwner, k.owner())
+		}
+	}}
+}
+
+// index lets a key be found by its certificate and by its owner.
+func (d *Directory) index(k *Key) {
+	if k.Thumbprint != "" {
+		d.byThumbprint[k.Thumbprint] = k.record()
+	}
+	keys := d.byOwner[k.owner()]
+	if keys == nil {
+		keys = map[string]*Key{}
+		d.byOwner[k.owner()] = keys
+	}
+	keys[k.ID] = k
 }
 
 // owner finds whose keys a path is about; software is empty for the
@@ -286,11 +328,7 @@ func (d *Directory) ended(organisation, software string, keep func(*Key) bool) [
 func (d *Directory) forget(organisation, software string) (edits []edit) {
 	ended := d.ended(organisation, software, func(*Key) bool { return true })
 	for _, old := range ended[min(maxEnded, len(ended)):] {
-		remove := d.keys.remove(old.record())
-		edits = append(edits, edit{write: remove.write, show: func() {
-			remove.show()
-			delete(d.byThumbprint, old.Thumbprint)
-		}})
+		edits = append(edits, d.removeKey(old))
 	}
 	return edits
 }
@@ -304,11 +342,7 @@ func (d *Directory) addKey(ctx context.Context, k *Key) (*Key, error) {
 	if err := d.room(k.OrganisationID, k.SoftwareID); err != nil {
 		return nil, err
 	}
-	known := edit{
-		write: func(store.Tx) error { return nil },
-		show:  func() { d.byThumbprint[k.Thumbprint] = k.record() },
-	}
-	edits := append(d.forget(k.OrganisationID, k.SoftwareID), d.claim("kid/"+k.record()), d.keys.put(k.record(), k), known)
+	edits := append(d.forget(k.OrganisationID, k.SoftwareID), d.claim("kid/"+k.record()), d.putKey(k))
 	return k, d.commit(ctx, edits...)
 }
 
@@ -348,7 +382,7 @@ func (d *Directory) EndKey(ctx context.Context, k *Key, reason certs.Reason) (*K
 		}
 		ended.Status = statusRevoked
 	}
-	return &ended, d.commit(ctx, d.keys.put(ended.record(), &ended))
+	return &ended, d.commit(ctx, d.putKey(&ended))
 }
 
 // removeKeys revokes the certificates among the keys of an owner that goes, and
@@ -360,7 +394,7 @@ func (d *Directory) removeKeys(ctx context.Context, of func(*Key) bool) (edits [
 				return nil, err
 			}
 		}
-		edits = append(edits, d.keys.remove(k.record()))
+		edits = append(edits, d.removeKey(k))
 	}
 	return edits, nil
 }

@@ -67,18 +67,19 @@ func rotation(again, kept bool) string {
 	return "exchanged for a new one"
 }
 
-// trusted lets a client that did not authenticate refresh tokens that whoever has
-// them can use, and no others: those of a session that is bound are bound to the
-// client, too (RFC 9449 section 5), which it has not proved to be.
+// trusted takes a refresh token for the proof of a client that did not authenticate, if
+// it is one that whoever has it can use. Where tokens of the session are bound, or those
+// of the client have to be, it is bound to the client, too (RFC 9449 section 5), which it
+// has not proved to be; and nobody has looked at the certificate that came along.
 func (r *Redemption) trusted(session *token.Session) error {
 	if !r.Client.Unproven {
 		return nil
 	}
-	if session.Confirmation != nil {
-		r.Event.Fail("client authentication", r.Client.Client.AuthMethod, "none, and the tokens of the session are bound", "send the client secret")
+	client := bindingOf(r.Client.Client)
+	if session.Confirmation != nil || client.Certificate || client.DPoP || client.Bound {
+		r.Event.Fail("client authentication", client.AuthMethod, "none, and tokens of the session or of the client are bound", "send the client secret")
 		return oauth.InvalidClient("the client has to authenticate itself to refresh tokens that are bound").Because("no credentials")
 	}
-	r.Event.ClientID = r.Client.Client.ID
 	return nil
 }
 

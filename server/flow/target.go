@@ -266,11 +266,22 @@ func (t *target) narrow(scope, asked oauth.Scope, event *oauth.Event) (oauth.Sco
 		}
 	}
 	if len(scope) > 0 && len(kept) == 0 && (len(asked) > 0 || !t.scopeless) {
-		event.Fail("scope at the API", t.scopes.String(), scope.String(), "ask for scopes of the API")
+		event.Fail("scope at the API", t.allowed(), scope.String(), "ask for scopes of the API; of several, for those that each of them lets the client have, or for a token for one")
 		return nil, oauth.InvalidScope("the API has none of the requested scopes for this client").Because("scope %s", scope)
 	}
 	if len(kept) < len(scope) {
 		event.Pass("scope at the API", "", listOf(kept)+", of "+scope.String()+": the rest is not what every API lets the client have")
 	}
 	return kept, nil
+}
+
+// allowed are the scopes that the APIs let the client have, for people.
+func (t *target) allowed() string {
+	var allowed oauth.Scope
+	for _, token := range t.scopes {
+		if !allowed.Has(token) && !t.withheld.scopes.Has(token) {
+			allowed = append(allowed, token)
+		}
+	}
+	return allowed.String()
 }

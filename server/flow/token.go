@@ -109,6 +109,11 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	if err != nil {
 		return nil, err
 	}
+	if identity.Unproven { // until now
+		if err := t.Clients.Authenticator.Proven(identity.Client, r.Event); err != nil {
+			return nil, err
+		}
+	}
 	target, err := t.Targets.choose(r.Form, &authorization, identity.Client, r.Event)
 	if err != nil {
 		return nil, err
