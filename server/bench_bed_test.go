@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/fapid/fapid/certs"
@@ -141,12 +142,21 @@ func (bed *bed) register(tb testing.TB, s *server.Server, metadata registration.
 	return p
 }
 
+// handedOut are the addresses that freeAddress has given: a port is free again until
+// somebody listens there.
+var handedOut sync.Map
+
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
-	listener, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		tb.Fatal(err)
+	for {
+		listener, err := net.Listen("tcp", "localhost:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		address := fmt.Sprintf("localhost:%d", listener.Addr().(*net.TCPAddr).Port)
+		_ = listener.Close()
+		if _, given := handedOut.LoadOrStore(address, true); !given {
+			return address
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	return fmt.Sprintf("localhost:%d", listener.Addr().(*net.TCPAddr).Port)
 }

@@ -61,6 +61,7 @@ func TestBenchChild(t *testing.T) {
 	select {
 	case <-ready:
 	case err := <-stopped:
+		fmt.Fprintln(os.Stderr, kind+":", err) // the standard output is for the parent
 		t.Fatal(err)
 	}
 	// A line in, a line out; the end of the input is the end of the process.
