@@ -137,13 +137,19 @@ func (f *CRLFile) poll() {
 		return
 	}
 	defer f.polling.Unlock()
-	if state, err := os.Stat(f.config.Path); err != nil || !unchanged(f.seen, state) {
+	if state, err := os.Stat(f.config.Path); err != nil || !Unchanged(f.seen, state) {
 		go f.Reload() //nolint:errcheck // kept for Err
 	}
 }
 
-func unchanged(old, state fs.FileInfo) bool {
-	return old != nil && os.SameFile(old, state) && old.Size() == state.Size() && old.ModTime().Equal(state.ModTime())
+// Unchanged reports whether a file is the one it was; nil is a file that is not there.
+// Its time alone does not say so: it may come with the file that takes its place, and
+// two writes can have one.
+func Unchanged(before, now fs.FileInfo) bool {
+	if before == nil || now == nil {
+		return before == nil && now == nil
+	}
+	return os.SameFile(before, now) && before.Size() == now.Size() && before.ModTime().Equal(now.ModTime())
 }
 
 // Reload reads the file now. On an error the CRLs read before stay in force,

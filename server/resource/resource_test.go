@@ -88,6 +88,14 @@ func serve(t testing.TB, config resource.Config) *api {
 	return a
 }
 
+// admits wants a token to be let in.
+func (a *api) admits(p *participant.Participant, what, token string) {
+	a.t.Helper()
+	if answer := a.call(p, http.MethodGet, "/accounts", bearer(token)); answer.Status != http.StatusOK {
+		a.t.Errorf("%s: %s", what, answer)
+	}
+}
+
 // call sends a request of a participant, which presents its certificate.
 func (a *api) call(p *participant.Participant, method, path string, header http.Header) servertest.Answer {
 	a.t.Helper()
@@ -364,22 +372,16 @@ func TestBothBindings(t *testing.T) {
 func TestKeyRotation(t *testing.T) {
 	s := play(t)
 	a := serve(t, s.config())
-	call := func(what, token string) {
-		t.Helper()
-		if answer := a.call(s.tpp.Participant, http.MethodGet, "/accounts", bearer(token)); answer.Status != http.StatusOK {
-			t.Errorf("%s: %s", what, answer)
-		}
-	}
 	before := s.tpp.Token(target("accounts"))
-	call("before", before)
+	a.admits(s.tpp.Participant, "before", before)
 	for range 2 {
 		if err := s.RotateKey(context.Background(), "default", "PS256"); err != nil {
 			t.Fatal(err)
 		}
 		s.Clock.Move(11 * time.Second) // past the cool-down between two looks at the JWKS
-		call("after", s.tpp.Token(target("accounts")))
+		a.admits(s.tpp.Participant, "after", s.tpp.Token(target("accounts")))
 	}
-	call("the old one", before)
+	a.admits(s.tpp.Participant, "the old one", before)
 }
 
 // TestRotationsEnd: however often the keys are rotated, there are never more than a set
@@ -388,14 +390,8 @@ func TestKeyRotation(t *testing.T) {
 func TestRotationsEnd(t *testing.T) {
 	s := play(t)
 	a := serve(t, s.config())
-	call := func(what, token string) {
-		t.Helper()
-		if answer := a.call(s.tpp.Participant, http.MethodGet, "/accounts", bearer(token)); answer.Status != http.StatusOK {
-			t.Errorf("%s: %s", what, answer)
-		}
-	}
 	before := s.tpp.Token(target("accounts"))
-	call("before", before)
+	a.admits(s.tpp.Participant, "before", before)
 	var err error
 	rotations := 0
 	for err == nil && rotations < 100 {
@@ -414,8 +410,8 @@ func TestRotationsEnd(t *testing.T) {
 	s.tpp.Connect()
 	s.Clock.Move(11 * time.Second) // past the cool-down between two looks at the JWKS
 	a = serve(t, s.config())
-	call("the old one", before)
-	call("after", s.tpp.Token(target("accounts")))
+	a.admits(s.tpp.Participant, "the old one", before)
+	a.admits(s.tpp.Participant, "after", s.tpp.Token(target("accounts")))
 	s.Clock.Move(refusal.RetryAfter)
 	if err := s.RotateKey(t.Context(), "default", "PS256"); err != nil {
 		t.Errorf("when the first has gone: %v", err)
