@@ -28,7 +28,7 @@ type fakeServer struct {
 	date           string // of the metadata; empty means now
 	metadata       func(s *fakeServer) map[string]any
 	token          http.HandlerFunc
-	override       http.HandlerFunc // answers everything if set
+	override       http.HandlerFunc // takes the place of answer if set
 
 	standardAddr, mtlsAddr string
 }
@@ -83,9 +83,16 @@ func goodMetadata(s *fakeServer) map[string]any {
 }
 
 func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case s.override != nil:
+	if s.override != nil {
 		s.override(w, r)
+		return
+	}
+	s.answer(w, r)
+}
+
+// answer is called by many requests at once: it writes nothing of s.
+func (s *fakeServer) answer(w http.ResponseWriter, r *http.Request) {
+	switch {
 	case r.URL.Path == s.path+openIDSuffix, r.URL.Path == oauthSuffix+s.path:
 		w.Header().Set("Content-Type", s.contentType)
 		if s.date != "" {
