@@ -3,7 +3,7 @@
 # Runs the snippets of scripts/proxy, with ports and paths of their own, in front
 # of a sandbox and of an API, and tokens, refusals and forgeries through them with
 # curl.
-# Needs nginx, haproxy, curl, jq and openssl.
+# Needs nginx, haproxy, envoy, curl, jq and openssl.
 set -euo pipefail
 cd "$(dirname "$0")/../proxy"
 PATH=$PATH:/usr/sbin
@@ -36,7 +36,7 @@ start_fapid() { # FORMAT
 		FAPID_REALMS__MYREALM__ISSUER=https://$auth/realms/myrealm FAPID_REALMS__CERN__ISSUER=https://$auth/auth/realms/cern \
 		FAPID_REALMS__MYORG__ISSUER=https://$auth/t/myorg/oauth2/token FAPID_REALMS__AIDBOX__ISSUER=https://$auth/aidbox \
 		FAPID_REALMS__CDR__ISSUER=https://$auth/realms/cdr FAPID_REALMS__UAE__ISSUER=https://$auth/realms/uae \
-		FAPID_PROXY__TRUSTED=127.0.0.1/32 FAPID_PROXY__FORMAT=$1 FAPID_GATEWAYS__TRUSTED=127.0.0.1/32 FAPID_GATEWAYS__FORMAT=pem-escaped \
+		FAPID_PROXY__TRUSTED=127.0.0.1/32 FAPID_PROXY__FORMAT=$1 FAPID_GATEWAYS__TRUSTED=127.0.0.1/32 FAPID_GATEWAYS__FORMAT=$1 \
 		FAPID_REALMS__DEFAULT__TRUST__CAS=$work/foreign.pem \
 		"$FAPID" dev --dir "$work/sandbox" --port 18643 --mtls-port 18644 --admin-port 19600 --directory-port 18645 >"$work/fapid.log" 2>&1 &
 	started+=($!)
@@ -48,27 +48,30 @@ start_fapid() { # FORMAT
 adapt() {
 	sed -e "s#/etc/[a-z]*/#$work/#g; s#\b18443#18643#; s#\b18444#18644#; s#\b8443\b#18643#" \
 		-e 's#\b443\b#18743#; s#\b8444\b#18744#; s#\b9443\b#18745#; s#\b9001\b#18746#' \
-		-e 's#listen 1#listen 127.0.0.1:1#; s#bind :#bind 127.0.0.1:#' "$1"
+		-e 's#listen 1#listen 127.0.0.1:1#; s#bind :#bind 127.0.0.1:#; s#0[.]0[.]0[.]0#127.0.0.1#' "$1"
 }
 
-start_nginx() {
+serve_nginx() { # NAME: with what is on standard input
 	{
-		echo "daemon off; error_log $work/nginx.log; pid $work/nginx.pid; events {} http { access_log off;"
+		echo "daemon off; error_log $work/$1.log; pid $work/$1.pid; events {} http { access_log off;"
 		for kind in client_body proxy fastcgi uwsgi scgi; do echo "${kind}_temp_path $work/$kind;"; done
-		adapt nginx.conf
-		adapt nginx-api.conf
-		# The API, which shows what it is told.
-		cat <<-'END'
-			server {
-				listen 127.0.0.1:18746;
-				default_type text/plain;
-				return 200 "$request_method $request_uri client=$http_x_fapid_client_id subject=$http_x_fapid_subject scope=$http_x_fapid_scope roles=$http_x_fapid_roles token=$http_authorization$http_dpop trace=$http_x_fapid_trace\n";
-			}
-			}
-		END
-	} >"$work/nginx.conf"
-	nginx -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log" &
+		cat
+		echo "}"
+	} >"$work/$1.conf"
+	nginx -p "$work" -c "$work/$1.conf" -e "$work/$1.log" &
 	started+=($!)
+}
+start_nginx() { serve_nginx nginx < <(adapt nginx.conf; adapt nginx-api.conf); }
+
+# The API behind a gateway, which shows what it is told.
+start_api() {
+	serve_nginx api <<-'END'
+		server {
+			listen 127.0.0.1:18746;
+			default_type text/plain;
+			return 200 "$request_method $request_uri client=$http_x_fapid_client_id subject=$http_x_fapid_subject scope=$http_x_fapid_scope roles=$http_x_fapid_roles token=$http_authorization$http_dpop trace=$http_x_fapid_trace\n";
+		}
+	END
 }
 
 start_haproxy() {
@@ -76,6 +79,14 @@ start_haproxy() {
 	cp client-cert-chain.lua "$work"
 	haproxy -db -q -f "$work/haproxy.cfg" >"$work/haproxy.log" 2>&1 &
 	started+=($!)
+}
+
+start_envoy() {
+	for file in envoy envoy-api; do
+		adapt "$file.yaml" >"$work/$file.yaml"
+		envoy --disable-hot-restart --log-level warn -c "$work/$file.yaml" >"$work/$file.log" 2>&1 &
+		started+=($!)
+	done
 }
 
 # expect WHAT STATUS TEXT CLIENT CURL-ARGUMENTS: with the certificate of a client,
@@ -94,10 +105,12 @@ token=(--data grant_type=client_credentials --data scope=accounts --data client_
 
 # What openssl makes of a certificate: x5t#S256, and the header of each format.
 thumbprint() { openssl x509 -in "$1" -outform DER | openssl dgst -sha256 -binary | base64 | tr '+/' '-_' | tr -d '=\n'; }
+escaped() { openssl x509 -in "$1" | sed 's/ /%20/g; s/$/%0A/' | tr -d '\n'; }
 header() { # FORMAT FILE
 	case $1 in
 	rfc9440) echo "Client-Cert: :$(openssl x509 -in "$2" -outform DER | base64 -w 0):" ;;
-	pem-escaped) echo "X-SSL-Client-Cert: $(openssl x509 -in "$2" | sed 's/ /%20/g; s/$/%0A/' | tr -d '\n')" ;;
+	pem-escaped) echo "X-SSL-Client-Cert: $(escaped "$2")" ;;
+	xfcc) echo "X-Forwarded-Client-Cert: Cert=\"$(escaped "$2")\"" ;;
 	esac
 }
 
@@ -155,7 +168,7 @@ journey() { # FORMAT: what must hold through any proxy
 
 	# Headers that a client writes itself: no effect through the proxy, refused
 	# from any other address, refused twice.
-	for format in rfc9440 pem-escaped; do
+	for format in rfc9440 pem-escaped xfcc; do
 		spoof=$(header "$format" "$cert")
 		name=${spoof%%:*}
 		expect "$name from a client" 401 invalid_client - "${through[@]}" --header "$spoof" "${token[@]}"
@@ -174,7 +187,7 @@ journey() { # FORMAT: what must hold through any proxy
 	expect "a connection of one's own, from another address" 200 '"access_token"' tpp-tls "${direct[@]}" --interface 127.0.0.2 "${token[@]}"
 }
 
-# An API behind nginx-api.conf.
+# An API behind nginx-api.conf or envoy-api.yaml.
 api=api.example.com:18745
 behind=(--noproxy '*' --silent --resolve "$api:127.0.0.1" --cacert "$work/tls/server.pem" --include)
 proof() { "$FAPID" dpop tpp-dpop "$@" --dir "$work/sandbox"; }
@@ -192,7 +205,7 @@ assert() { # CLIENT CURL-ARGUMENTS: a token by its key, for the API
 		--data client_assertion="$("$FAPID" assertion "$id" --aud "https://$auth" --dir "$work/sandbox")" "https://$auth/token" | token_in
 }
 
-gateway() {
+gateway() { # STATUS: of two tokens, which nginx refuses by itself and Envoy makes one of
 	local bearer other issued
 	issued=$(fetch tpp-tls scope=accounts audience=https://api.example.com)
 	bearer=(--header "Authorization: Bearer $issued")
@@ -204,13 +217,12 @@ gateway() {
 	expect "the certificate in a header" 401 'error="invalid_token"' - "${behind[@]}" "${bearer[@]}" --header "$(header pem-escaped "$clients/tpp-tls/transport.pem")" "https://$api/accounts"
 	expect "no token" 401 'WWW-Authenticate: Bearer realm=' tpp-tls "${behind[@]}" "https://$api/accounts"
 	expect "no token: a trace" 401 'X-Fapid-Trace: [0-9a-f]\{16\}' tpp-tls "${behind[@]}" "https://$api/accounts"
-	expect "two tokens, which nginx itself refuses" 400 "" tpp-tls "${behind[@]}" "${bearer[@]}" "${bearer[@]}" "https://$api/accounts"
+	expect "two tokens" "$1" "" tpp-tls "${behind[@]}" "${bearer[@]}" "${bearer[@]}" "https://$api/accounts"
 	expect "a token for another API" 401 'for another API' tpp-tls "${behind[@]}" --header "Authorization: Bearer $(fetch tpp-tls scope=accounts)" "https://$api/accounts"
 	expect "a token without the scope" 403 'WWW-Authenticate: Bearer .*error="insufficient_scope"' tpp-tls "${behind[@]}" --header "Authorization: Bearer $(fetch tpp-tls scope=payments audience=https://api.example.com)" "https://$api/accounts"
 	expect "a token bound to nothing" 401 'bound to nothing' - "${behind[@]}" --header "Authorization: Bearer $(assert tpp-jwt)" "https://$api/accounts"
 	expect "headers for the API, from the client" 200 'client=tpp-tls subject=tpp-tls scope=accounts roles= token=' tpp-tls "${behind[@]}" "${bearer[@]}" --header 'X-Fapid-Subject: admin' --header 'X-Fapid-Roles: admin' --header 'X_Fapid_Roles: admin' --header 'x-fapid-client-id: admin' "https://$api/accounts"
 	expect "a query that looks like the check's" 200 'client=tpp-tls' tpp-tls "${behind[@]}" "${bearer[@]}" "https://$api/accounts?a=b&scope=admin&audience=x&bound=false&request=GET:/x"
-	expect "the check itself" 404 '' tpp-tls "${behind[@]}" "${bearer[@]}" "https://$api/_fapid?scope="
 	expect "the check, through the proxy of fapid" 404 '' - "${through[@]}" "${bearer[@]}" "https://$auth/authz?scope="
 	expect "the check, through the proxy's mTLS listener" 404 '' tpp-tls "${through[@]}" "${bearer[@]}" "https://$mtls/authz?scope="
 	expect "the check, from another address" 400 invalid_request - "${direct[@]}" --interface 127.0.0.2 "${bearer[@]}" "https://$auth/authz?scope="
@@ -244,11 +256,24 @@ foreign_ca
 proxy=nginx
 start_fapid pem-escaped
 foreign_clients
+start_api
 start_nginx
 until_works curl "${through[@]}" --fail "https://$auth/.well-known/openid-configuration"
 journey pem-escaped
 expect "an intermediate that only the client has is not handed on" 401 invalid_client foreign "${through[@]}" "${token[@]}"
-gateway
+gateway 400
+expect "the check itself" 404 '' tpp-tls "${behind[@]}" "https://$api/_fapid?scope="
+stop
+
+proxy=envoy
+start_fapid xfcc
+start_api
+start_envoy
+until_works curl "${through[@]}" --fail "https://$auth/.well-known/openid-configuration"
+until_works curl "${behind[@]}" "https://$api/"
+journey xfcc
+expect "an intermediate that only the client has is handed on" 200 '"access_token"' foreign "${through[@]}" "${token[@]}"
+gateway 401
 stop
 
 proxy=haproxy
