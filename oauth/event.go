@@ -22,8 +22,8 @@ type Event struct {
 	Remote   string `json:"remote"`
 	TLS      string `json:"tls,omitempty"` // e.g. "TLS 1.3, TLS_AES_128_GCM_SHA256"
 
-	ClientID    string `json:"client_id,omitempty"` // as authenticated
-	ClaimedID   string `json:"claimed_client_id,omitempty"`
+	ClientID    string `json:"client_id,omitempty"`         // as authenticated
+	ClaimedID   string `json:"claimed_client_id,omitempty"` // as the request, or an access token of ours, says
 	AuthMethod  string `json:"client_auth_method,omitempty"`
 	GrantType   string `json:"grant_type,omitempty"`
 	Certificate string `json:"certificate,omitempty"` // x5t#S256 of the client certificate

@@ -79,8 +79,12 @@ func TestRevocationBites(t *testing.T) {
 	if answer := tpp.Post("introspection_endpoint", url.Values{"token": {token}}); answer.Body != `{"active":false}` {
 		t.Errorf("after: %s", answer)
 	}
-	if answer := tpp.Bank(token); answer.Status != http.StatusUnauthorized {
+	answer := tpp.Bank(token)
+	if answer.Status != http.StatusUnauthorized {
 		t.Errorf("the bank after revocation: %s", answer)
+	}
+	if event := s.Explain(answer); event.ClientID != "" || event.ClaimedID != "tpp" {
+		t.Errorf("the trace is of client %q, claimed %q, want a token of tpp that nobody may use", event.ClientID, event.ClaimedID)
 	}
 }
 

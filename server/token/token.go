@@ -253,6 +253,9 @@ func (i *Issuer) Verify(ctx context.Context, text string, event *oauth.Event) (*
 		return nil, refused(err)
 	}
 	event.Pass("access token", i.ID, claims.ID)
+	if event.ClaimedID == "" { // at an API, where the token alone says whose it is
+		event.ClaimedID = claims.ClientID
+	}
 	now := i.Now().Unix()
 	if now >= claims.Expires {
 		event.Fail("access token lifetime", "now before exp", fmt.Sprintf("expired %d s ago", now-claims.Expires), "fetch a new token")
