@@ -135,8 +135,14 @@ func (r *Registry) reserve(a *Admission, event *oauth.Event) (replaces *Client, 
 
 // duplicate looks at who else is registered for the software. The caller holds mu.
 func (r *Registry) duplicate(a *Admission, of software, event *oauth.Event) (replaces *Client, err error) {
-	others := slices.DeleteFunc(slices.Clone(r.bySoftware[of]), func(id string) bool { return a.replaces != nil && id == a.replaces.ID })
-	for _, id := range others {
+	first := "" // of the others
+	for _, id := range r.bySoftware[of] {
+		if a.replaces != nil && id == a.replaces.ID {
+			continue
+		}
+		if first == "" {
+			first = id
+		}
 		// What the operator has disabled does not come back as another client.
 		if m := r.registeredAs(id); m.Disabled {
 			event.Fail("software standing", "software of which the operator has disabled no client", "client "+oauth.Shown(id)+" is disabled", "have the operator enable it, or delete it")
@@ -147,7 +153,7 @@ func (r *Registry) duplicate(a *Admission, of software, event *oauth.Event) (rep
 	if rule.Do == AllowDuplicates {
 		return a.replaces, nil
 	}
-	if r.reserved[of] > 0 || len(others) > 0 && (rule.Do == RefuseDuplicates || a.replaces != nil) {
+	if r.reserved[of] > 0 || first != "" && (rule.Do == RefuseDuplicates || a.replaces != nil) {
 		event.Fail("duplicate software", "software that is not registered here", oauth.Shown(of.id)+" is registered", "update the registration there is, or delete it first")
 		code := rule.Error
 		if code == "" {
@@ -155,8 +161,8 @@ func (r *Registry) duplicate(a *Admission, of software, event *oauth.Event) (rep
 		}
 		return nil, oauth.BadRegistration(code, "the software %s is registered already", quote(of.id))
 	}
-	if len(others) > 0 && a.replaces == nil {
-		return r.clients[others[0]], nil
+	if first != "" && a.replaces == nil {
+		return r.clients[first], nil
 	}
 	return a.replaces, nil
 }
