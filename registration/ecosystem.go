@@ -28,6 +28,9 @@ type Ecosystem struct {
 
 	// Members are those of the metadata that the statement has a say in.
 	Members []MemberRule
+	// AllStated has the statement decide about every member that it names, beside
+	// those of Members: its claims are written as a request is (RFC 7591 section 3.1.1).
+	AllStated bool
 	// Required are the members that a request must bring.
 	Required []string
 	// Aliases are older names of members.
