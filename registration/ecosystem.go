@@ -234,11 +234,12 @@ func Ecosystems() []string {
 
 // FindEcosystem returns an ecosystem by name. It is shared: do not change it.
 func FindEcosystem(name string) (*Ecosystem, bool) {
-	i := slices.IndexFunc(ecosystems, func(e Ecosystem) bool { return e.Name == name })
-	if i < 0 {
-		return nil, false
+	for i := range ecosystems { // not copied: this is asked about tokens
+		if ecosystems[i].Name == name {
+			return &ecosystems[i], true
+		}
 	}
-	return &ecosystems[i], true
+	return nil, false
 }
 
 // Signs reports whether requests are signed by the software.
