@@ -41,6 +41,16 @@ func TestRoleWithdrawn(t *testing.T) {
 	s := servertest.Start(t, vouching)
 	pisp := aisp
 	pisp.Role = "PISP"
+	aggregator := s.TPP("aggregator", servertest.Exchanging, wide)
+	anybody := registration.AnyClient
+	for _, api := range []registration.API{
+		{ID: "aggregator-api", Client: "aggregator", Clients: map[string]registration.Access{anybody: {}}},
+		{ID: s.MTLS + "/bank", Clients: map[string]registration.Access{anybody: {}, "aggregator": {Exchange: []string{anybody}}}},
+	} {
+		if _, err := s.APIs("default").Put(t.Context(), api); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, of := range map[string]func(*servertest.Member) string{
 		"of the organisation": func(m *servertest.Member) string { return m.Of("") },
 		"of the software":     func(m *servertest.Member) string { return m.Statement("") },
@@ -53,20 +63,25 @@ func TestRoleWithdrawn(t *testing.T) {
 			if registered.JSON["scope"] != "openid accounts payments" && registered.JSON["scope"] != "openid payments accounts" {
 				t.Fatalf("registered %s", registered)
 			}
-			fetch := func(scope string) string {
+			fetch := func(scope string, audience ...string) string {
 				t.Helper()
-				token, _ := want(t, m.fetch(t, id, scope), 200).JSON["access_token"].(string)
+				token, _ := want(t, m.fetch(t, id, scope, audience...), 200).JSON["access_token"].(string)
 				return token
 			}
-			bank := func(token string) servertest.Answer {
-				return s.Do(m.HTTP, http.MethodGet, s.MTLS+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}, "")
+			at := func(client *http.Client, token string) servertest.Answer {
+				return s.Do(client, http.MethodGet, s.MTLS+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}, "")
 			}
-			all, reading := fetch(""), fetch("accounts")
+			bank := func(token string) servertest.Answer { return at(m.HTTP, token) }
+			all, reading, given := fetch(""), fetch("accounts"), fetch("", "aggregator-api")
+			passedOn := exchanged(t, aggregator.Exchange(given))
 			want(t, bank(all), 200)
+			want(t, at(aggregator.HTTP, passedOn), 200)
 
 			setRole(t, s, path, "PISP", "Inactive")
 			wantFailed(t, s, bank(all), 401, "invalid_token", "access token roles")
 			want(t, bank(reading), 200)
+			wantFailed(t, s, at(aggregator.HTTP, passedOn), 401, "invalid_token", "exchanged token's origin")
+			wantFailed(t, s, aggregator.Exchange(given), 400, "invalid_request", "access token roles")
 			wantFailed(t, s, m.fetch(t, id, "payments"), 400, "invalid_scope", "roles of the software")
 			wantFailed(t, s, m.fetch(t, id, "accounts payments"), 400, "invalid_scope", "roles of the software")
 			if answer := want(t, m.fetch(t, id, ""), 200); answer.JSON["scope"] != "openid accounts" {
