@@ -69,6 +69,9 @@ func TestOCSP(t *testing.T) {
 		if response.Status != ocsp.Revoked || response.RevocationReason != ocsp.KeyCompromise || !response.RevokedAt.Equal(s.clock.now) {
 			t.Errorf("%+v", response)
 		}
+		if response.ThisUpdate.Before(response.RevokedAt) {
+			t.Errorf("revoked at %s, and said to have been by %s", response.RevokedAt, response.ThisUpdate)
+		}
 		if response := s.ask(t, two.Certificate, crypto.SHA1); response.Status != ocsp.Good {
 			t.Errorf("the other one: %+v", response)
 		}
