@@ -105,9 +105,11 @@ func Create(ctx context.Context, config Config, commonName string) (*Authority, 
 	if err != nil {
 		return nil, fmt.Errorf("create root CA: %w", err)
 	}
+	signs := caTemplate(commonName+" Issuing CA", 0, now, issuingLifetime)
+	signs.KeyUsage |= x509.KeyUsageDigitalSignature // of OCSP answers (RFC 5280 section 4.2.1.3)
 	issuing, err := engine.CreateCertificateAuthority(&apiv1.CreateCertificateAuthorityRequest{
 		Type:     apiv1.IntermediateCA,
-		Template: caTemplate(commonName+" Issuing CA", 0, now, issuingLifetime),
+		Template: signs,
 		Lifetime: issuingLifetime,
 		Parent:   root,
 	})

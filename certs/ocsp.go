@@ -17,8 +17,9 @@ import (
 )
 
 // ocspLifetime is how long an OCSP answer may be believed, from producedAt to
-// nextUpdate; thisUpdate lies back by as much. It is short, because a tester who
-// revokes a certificate wants to see it revoked, and no shorter than clocks differ.
+// nextUpdate; thisUpdate lies back by as much, but not before a revocation. It is
+// short, because a tester who revokes a certificate wants to see it revoked, and no
+// shorter than clocks differ.
 const ocspLifetime = backdate
 
 const (

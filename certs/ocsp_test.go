@@ -37,6 +37,18 @@ func (s sandbox) ask(t testing.TB, leaf *x509.Certificate, hash crypto.Hash) *oc
 	return response
 }
 
+// Answers are signed with the issuing CA's key, and a key that signs anything but
+// certificates and CRLs says so in its usage (RFC 5280 section 4.2.1.3).
+func TestOCSPSignerUsage(t *testing.T) {
+	s := newSandbox(t)
+	if want := x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature; s.Issuing().KeyUsage != want {
+		t.Errorf("key usage of the issuing CA %b, want %b", s.Issuing().KeyUsage, want)
+	}
+	if want := x509.KeyUsageCertSign | x509.KeyUsageCRLSign; s.Root().KeyUsage != want {
+		t.Errorf("key usage of the root %b, want %b", s.Root().KeyUsage, want)
+	}
+}
+
 func TestOCSP(t *testing.T) {
 	s, other := newSandbox(t), newSandbox(t)
 	one, two, foreign := s.client(t, testkeys.P256(1)), s.client(t, testkeys.P256(2)), other.client(t, testkeys.P256(1))
@@ -56,6 +68,9 @@ func TestOCSP(t *testing.T) {
 		response := s.ask(t, one.Certificate, crypto.SHA1)
 		if response.Status != ocsp.Revoked || response.RevocationReason != ocsp.KeyCompromise || !response.RevokedAt.Equal(s.clock.now) {
 			t.Errorf("%+v", response)
+		}
+		if response.ThisUpdate.Before(response.RevokedAt) {
+			t.Errorf("revoked at %s, and said to have been by %s", response.RevokedAt, response.ThisUpdate)
 		}
 		if response := s.ask(t, two.Certificate, crypto.SHA1); response.Status != ocsp.Good {
 			t.Errorf("the other one: %+v", response)

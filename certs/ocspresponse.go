@@ -78,11 +78,17 @@ func (a *Authority) sealOCSP(tbs []byte) ([]byte, error) {
 	return b.Bytes()
 }
 
+// addSingleResponse writes what is known of one certificate. thisUpdate is a time at
+// which that was so (RFC 6960 section 2.4): a revocation's is not before it.
 func addSingleResponse(b *cryptobyte.Builder, id certID, status ocspStatus, now time.Time) {
+	known := now.Add(-backdate)
+	if status.revoked != nil && known.Before(status.revoked.At) {
+		known = status.revoked.At.UTC()
+	}
 	b.AddASN1(cryptobyteasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddBytes(id.raw)
 		addStatus(b, status)
-		b.AddASN1GeneralizedTime(now.Add(-backdate))
+		b.AddASN1GeneralizedTime(known)
 		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddASN1GeneralizedTime(now.Add(ocspLifetime)) })
 	})
 }

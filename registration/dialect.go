@@ -264,8 +264,13 @@ func (authorityObject) write(s *Statement) any {
 		if admitted.AuthorityCode != first.AuthorityCode || admitted.Status != StatusActive {
 			continue
 		}
+		if len(admitted.Authorisations) == 0 && admitted.Country != "" {
+			sole.add(admitted.Country, admitted.Role) // at home
+		}
 		for _, country := range admitted.Authorisations {
-			sole.add(country.MemberState, admitted.Role)
+			if country.Status == StatusActive {
+				sole.add(country.MemberState, admitted.Role)
+			}
 		}
 	}
 	sole.Authorisations = notNil(sole.Authorisations)

@@ -199,7 +199,7 @@ func TestCheckKey(t *testing.T) {
 		good: true,
 		`{}`: false, `[]`: false, ``: false, `null`: false, good + good: false,
 		strings.Replace(good, `"kty"`, `"d":"AA","kty"`, 1):    false,
-		strings.Replace(good, `"kty"`, `"use":"tls","kty"`, 1): false,
+		strings.Replace(good, `"kty"`, `"use":"SIG","kty"`, 1): false,
 	} {
 		if err := CheckKey([]byte(key), false); (err == nil) != want {
 			t.Errorf("%s: %v", key, err)

@@ -28,6 +28,9 @@ type Ecosystem struct {
 
 	// Members are those of the metadata that the statement has a say in.
 	Members []MemberRule
+	// AllStated has the statement decide about every member that it names, beside
+	// those of Members: its claims are written as a request is (RFC 7591 section 3.1.1).
+	AllStated bool
 	// Required are the members that a request must bring.
 	Required []string
 	// Aliases are older names of members.
@@ -231,11 +234,12 @@ func Ecosystems() []string {
 
 // FindEcosystem returns an ecosystem by name. It is shared: do not change it.
 func FindEcosystem(name string) (*Ecosystem, bool) {
-	i := slices.IndexFunc(ecosystems, func(e Ecosystem) bool { return e.Name == name })
-	if i < 0 {
-		return nil, false
+	for i := range ecosystems { // not copied: this is asked about tokens
+		if ecosystems[i].Name == name {
+			return &ecosystems[i], true
+		}
 	}
-	return &ecosystems[i], true
+	return nil, false
 }
 
 // Signs reports whether requests are signed by the software.

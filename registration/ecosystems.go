@@ -67,6 +67,7 @@ var ecosystems = []Ecosystem{
 		Statement:  StatementRule{From: FromRequestOrNone, Algs: []string{"PS256", "ES256"}, Expires: true},
 		Request:    RequestRule{MediaTypes: []string{MediaJSON}},
 		Members:    allStated(StatementWins, StatementWins),
+		AllStated:  true,
 		InlineKeys: true,
 		Duplicates: Duplicates{Do: AllowDuplicates},
 		Management: Management{With: RegistrationToken, Rotated: true},

@@ -131,6 +131,8 @@ func saysScope(e *Ecosystem) string {
 	switch {
 	case e.Scope.Stated:
 		return "within the statement's scope; all of it when none is asked for; " + beyond
+	case e.Scope.Roles == nil && e.AllStated:
+		return "the statement's, if it has one, within the realm's; none when none is asked for; " + beyond
 	case e.Scope.Roles == nil:
 		return "within the realm's; none when none is asked for; " + beyond
 	}
@@ -174,7 +176,7 @@ func saysMember(e *Ecosystem, member string) string {
 func saysKeys(e *Ecosystem) string {
 	text := "`jwks_uri` " + saysMember(e, "jwks_uri")
 	if e.InlineKeys {
-		return text + "; `jwks` where the statement names none"
+		return text + "; `jwks` the statement's, or where it names neither the software's"
 	}
 	return text + "; `jwks` refused"
 }
@@ -190,6 +192,9 @@ func saysMembers(e *Ecosystem) string {
 	var says []string
 	for _, text := range slices.Sorted(maps.Keys(by)) {
 		says = append(says, strings.Join(by[text], ", ")+": "+text)
+	}
+	if e.AllStated {
+		says = append(says, "So is every other member that the statement names, but for what the operator decides")
 	}
 	return strings.Join(says, ". ")
 }

@@ -73,10 +73,11 @@ func checkLocalized(c *Client) error {
 }
 
 // dropLocalized takes out the translations of a member about which a statement has
-// spoken: they would say another thing to some of its readers.
+// spoken, unless they are the statement's, too: they would say another thing to some
+// of its readers.
 func (j *judgement) dropLocalized(member string) {
 	for _, name := range slices.Sorted(maps.Keys(j.metadata.Localized)) {
-		if of, _ := localized(name); of == member {
+		if of, _ := localized(name); of == member && !j.stated(name) {
 			j.event.Pass(name, "the statement's "+member, quote(j.metadata.Localized[name]))
 			delete(j.metadata.Localized, name)
 		}

@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"bytes"
 	"context"
 	stdjson "encoding/json"
 	"maps"
@@ -43,6 +44,9 @@ func (j *judgement) takeMembers(context.Context) error {
 	if err := j.renameMembers(); err != nil {
 		return err
 	}
+	if err := j.overrule(); err != nil {
+		return err
+	}
 	for _, name := range j.rules.Required {
 		if _, present := j.members[name]; !present {
 			return j.refuseMember(name, "a "+name, "none", "send it; "+j.rules.About+" requires it", "is missing")
@@ -79,6 +83,45 @@ func (j *judgement) takeMembers(context.Context) error {
 		j.event.Pass("members passed over", "", list(ignored))
 	}
 	return nil
+}
+
+// overrule puts what the statement says in the place of what the request says, where
+// the statement decides about every member that it names. What the operator decides no
+// statement does.
+func (j *judgement) overrule() error {
+	if j.statement == nil || !j.rules.AllStated {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(j.statement.claims)) {
+		if !j.stated(name) {
+			continue
+		}
+		value := j.statement.claims[name]
+		into := any(new(string)) // of a translation
+		if field, known := memberFields[name]; known {
+			into = reflect.New(reflect.TypeFor[Metadata]().Field(field).Type).Interface()
+		}
+		if err := decodeValue(value, into); err != nil {
+			return j.fail("software statement "+oauth.Shown(name), "as RFC 7591 section 2 has it", err.Error(), "fetch another statement",
+				oauth.InvalidSoftwareStatement("%s in the software statement %s", oauth.Shown(name), err))
+		}
+		if sent, given := j.members[name]; given && !bytes.Equal(sent, value) {
+			j.event.Pass(name, "the statement's: "+oauth.Shown(string(value)), oauth.Shown(string(sent)))
+		}
+		j.members[name] = value
+	}
+	return nil
+}
+
+// stated reports whether the statement decides about a member because it names it. The
+// rest of what it says is read as [Dialect] has it.
+func (j *judgement) stated(name string) bool {
+	if j.statement == nil || !j.rules.AllStated || name == memberLocalized {
+		return false
+	}
+	_, said := j.statement.claims[name]
+	ruled := slices.ContainsFunc(j.rules.Members, func(rule MemberRule) bool { return rule.Member == name })
+	return said && !ruled && (isLocalized(name) || decides(name) == ClientDecides && memberRows[name] != nil)
 }
 
 // settable reports whether the software decides about a known member.

@@ -85,6 +85,9 @@ func (j *judgement) chooseRules(context.Context) error {
 		return j.checkMedia()
 	}
 	iss, err := j.statement.readText("iss")
+	if err == nil && iss == "" {
+		err = errors.New("is missing, and every statement has one (RFC 7591 section 2.3)")
+	}
 	if err != nil {
 		return j.fail("software statement iss", "a string", err.Error(), "fetch a statement of a trusted directory",
 			oauth.InvalidSoftwareStatement("iss of the software statement %s", err))

@@ -27,6 +27,9 @@ func (j *judgement) applyStatement(context.Context) error {
 	if j.facts == nil {
 		return nil
 	}
+	if j.stated("jwks") && j.metadata.JWKSURI != "" {
+		return j.refuseMember("jwks_uri", "none beside the statement's jwks", quote(j.metadata.JWKSURI), "leave it out", "contradicts the software statement, which has the keys")
+	}
 	if j.facts.JWKSURI != "" && j.metadata.JWKS != nil {
 		return j.refuseMember("jwks", "none beside the statement's jwks_uri", "jwks", "leave it out", "contradicts the software statement, which says where the keys are")
 	}

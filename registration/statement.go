@@ -57,6 +57,8 @@ type StatementAuthority struct {
 	Role           string `json:"authorisation_role"`
 	RegistrationID string `json:"registration_id"`
 	Status         string `json:"status"` // Active or Inactive
+	// Country is the authority's own (ISO 3166); not every shape says it.
+	Country string `json:"-"`
 	// Authorisations are the countries that the role was passported to.
 	Authorisations []StatementAuthorisation `json:"authorisations"`
 }

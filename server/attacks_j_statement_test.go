@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -71,7 +72,7 @@ func TestAttackJ7Statements(t *testing.T) {
 			"an access token":  {sign(header("typ", "at+jwt"), good), oauth.CodeInvalidStatement, "software statement typ"},
 			"another issuer":   {sign(header(), encode(t, claims("iss", "https://evil.example"))), oauth.CodeUnapprovedStatement, "software statement iss"},
 			"another case":     {sign(header(), encode(t, claims("iss", "https://DIRECTORY.example"))), oauth.CodeUnapprovedStatement, "software statement iss"},
-			"no issuer":        {sign(header(), encode(t, claims("iss", nil))), oauth.CodeUnapprovedStatement, "software statement iss"},
+			"no issuer":        {sign(header(), encode(t, claims("iss", nil))), oauth.CodeInvalidStatement, "software statement iss"},
 			"expired":          {sign(header(), encode(t, claims("exp", now-1))), oauth.CodeInvalidStatement, "software statement exp"},
 			"no end":           {sign(header(), encode(t, claims("exp", nil))), oauth.CodeInvalidStatement, "software statement exp"},
 			"not yet":          {sign(header(), encode(t, claims("nbf", now+300))), oauth.CodeInvalidStatement, "software statement nbf"},
@@ -106,7 +107,7 @@ func TestAttackJ7Statements(t *testing.T) {
 			"jwks", parsed(t, []byte(keys(t, "c", &testkeys.P256(4).PublicKey))), "software_id", "app-2", "client_name", "Bank of England", "redirect_uris", []string{"https://evil.example/cb"})), 201)
 		client, _ := s.Clients("default").Get(r.ClientID)
 		if m := client.Metadata; m.SoftwareID != "app-1" || m.ClientName != "As the directory has it" || !slices.Equal(m.RedirectURIs, []string{"https://tpp.example/cb"}) ||
-			m.SoftwareStatementIssuer != "elsewhere" || m.Scope != "accounts" || m.ClientSecret != "" || m.Policy != s.Config().Realms["default"].Policy {
+			m.SoftwareStatementIssuer != "elsewhere" || m.Scope != "payments" || m.ClientSecret != "" || m.Policy != s.Config().Realms["default"].Policy {
 			t.Errorf("the statement does not win: %s\n%+v", answer, m)
 		}
 		// Once is once: for the second, for one of many, and after a restart.
@@ -145,6 +146,48 @@ func TestAttackJ7Statements(t *testing.T) {
 		s.Restart()
 		wantAnswer(t, s.Registrant(s.Issuer).Register(registration(once)), 400, oauth.CodeInvalidStatement)
 	})
+}
+
+// J7: a statement that is written in the names of RFC 7591 has precedence with every
+// member that it names, not only with those that say which software it is (section
+// 3.1.1); and so it has in an update.
+func TestAttackJ7StatementHasPrecedence(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, directoryElsewhere(t, "rfc7591", false))
+	now := s.Clock.Now().Unix()
+	claims := func(changes ...any) map[string]any {
+		return but(map[string]any{"iss": "https://directory.example", "exp": now + 600, "software_id": "app-1", "client_name": "Accounting"}, changes...)
+	}
+	software := parsed(t, []byte(keys(t, "software", &testkeys.P256(4).PublicKey)))
+	statement := vouchedFor(t, claims(
+		"client_name#fr", "Comptabilité", "contacts", []string{"ops@tpp.example"}, "scope", "payments", "jwks", software,
+		"token_endpoint_auth_method", oauth.AuthPrivateKeyJWT, "grant_types", []string{"client_credentials"}, "tls_client_certificate_bound_access_tokens", true,
+	))
+	wanted := func(answer servertest.Answer) {
+		t.Helper()
+		for member, value := range map[string]any{
+			"client_name": "Accounting", "client_name#fr": "Comptabilité", "contacts": []any{"ops@tpp.example"}, "scope": "payments", "jwks": software,
+			"token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "tls_client_certificate_bound_access_tokens": true, "tos_uri": "https://tpp.example/tos",
+		} {
+			if !reflect.DeepEqual(answer.JSON[member], value) {
+				t.Errorf("%s is %v, and the statement says %v", member, answer.JSON[member], value)
+			}
+		}
+	}
+	mallory := []any{
+		"software_statement", statement, "contacts", []string{"mallory@evil.example"}, "scope", "accounts", "client_name#fr", "Banque de France",
+		"token_endpoint_auth_method", oauth.AuthSecretBasic, "jwks", parsed(t, []byte(keys(t, "mallory", &testkeys.P256(2).PublicKey))),
+		"tls_client_certificate_bound_access_tokens", false, "tos_uri", "https://tpp.example/tos",
+	}
+	r := s.Registrant(s.Issuer)
+	wanted(want(t, r.Register(servertest.Plain(mallory...)), 201))
+	wanted(want(t, r.Update(servertest.Plain(mallory...)), 200))
+	uri := but(servertest.Plain(mallory...), "jwks", nil, "jwks_uri", "https://evil.example/jwks")
+	wantFailed(t, s, r.Update(uri), 400, oauth.CodeInvalidClientMetadata, "jwks_uri")
+	for name, claim := range map[string]any{"contacts": "ops@tpp.example", "jwks": "none", "scope": []string{"payments"}, "client_name#fr": 1} {
+		answer := r.Update(servertest.Plain("software_statement", vouchedFor(t, claims("jwks", software, name, claim))))
+		wantFailed(t, s, answer, 400, oauth.CodeInvalidStatement, "software statement "+name)
+	}
 }
 
 // J2: nor does the key set that a statement names for its software lead inside, when

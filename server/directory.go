@@ -50,6 +50,15 @@ func (s *Server) standing(realm string) func(*registration.Client) *registration
 	}
 }
 
+// ended is which scopes the directory's roles let clients have no more; nil where there
+// is no directory.
+func (s *Server) ended() func(*registration.Client) func(scope string) bool {
+	if s.directory == nil {
+		return nil
+	}
+	return s.directory.Ended
+}
+
 // directoryAPI is the directory as an API that tokens of its realm are for: every
 // client may have one, and it looks at whose software the client is.
 func (s *Server) directoryAPI() *registration.API {

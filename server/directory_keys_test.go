@@ -309,3 +309,30 @@ func TestDirectoryEndedKeys(t *testing.T) {
 		t.Errorf("after a restart, %v", kids)
 	}
 }
+
+// A client may point to the transport keys that the directory publishes, or bring them
+// along: their use is tls, which is one of the others that RFC 7517 section 4.2 leaves
+// room for. They say whose certificate it is, and verify no signature.
+func TestTransportKeysOfTheDirectory(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, vouching)
+	m := s.Member("Alpha", aisp)
+	address := "/" + m.Organisation + "/" + m.Software + "/transport.jwks"
+	published := want(t, s.Public(address), 200)
+	if !strings.Contains(published.Body, `"use":"tls"`) {
+		t.Fatalf("published %s", published)
+	}
+	for name, member := range map[string][]any{"jwks_uri": {"jwks_uri", s.Registry + address}, "jwks": {"jwks", published.JSON}} {
+		r := m.Registrant()
+		want(t, r.Register(servertest.Plain(append(member, "token_endpoint_auth_method", oauth.AuthSelfSignedTLS)...)), 201)
+		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {r.ClientID}}
+		want(t, s.Do(m.HTTP, http.MethodPost, s.MTLS+"/token", servertest.Form, form.Encode()), 200)
+		signs := m.Registrant()
+		answer := signs.Register(servertest.Plain(append(member, "token_endpoint_auth_method", oauth.AuthPrivateKeyJWT)...))
+		if name == "jwks" {
+			wantAnswer(t, answer, 400, "invalid_client_metadata")
+		} else {
+			want(t, answer, 201) // what is there is looked at when it is needed
+		}
+	}
+}

@@ -104,6 +104,7 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		Sessions:           r.sessions,
 		Client:             r.clients.Get,
 		Standing:           s.standing(name),
+		Ended:              s.ended(),
 		User:               r.userActive,
 		CertificateRevoked: r.certificateRevoked,
 		Signed:             s.metrics.ObserveSigning,

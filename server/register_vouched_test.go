@@ -85,11 +85,11 @@ func (s *signer) send(t *testing.T, method, address, token, ecosystem string, ch
 	return s.S.Do(s.HTTP, method, address, header, s.sign(t, request))
 }
 
-// fetch fetches a token as the registered client.
-func (s *signer) fetch(t *testing.T, client, scope string) servertest.Answer {
+// fetch fetches a token as the registered client, for the APIs that are named.
+func (s *signer) fetch(t *testing.T, client, scope string, audience ...string) servertest.Answer {
 	t.Helper()
 	now := s.S.Clock.Now().Unix()
-	form := withAssertion(url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}, s.sign(t, map[string]any{
+	form := withAssertion(url.Values{"grant_type": {"client_credentials"}, "scope": {scope}, "audience": audience}, s.sign(t, map[string]any{
 		"iss": client, "sub": client, "aud": s.S.Issuer, "iat": now, "exp": now + 60, "jti": rand.Text(),
 	}))
 	return s.S.Do(s.HTTP, http.MethodPost, s.S.MTLS+"/token", servertest.Form, form.Encode())

@@ -42,7 +42,7 @@ func keyType(key jose.JSONWebKey) string {
 
 // usable reports whether the key may verify a signature of this algorithm.
 func usable(key *jose.JSONWebKey, alg, family string) bool {
-	if key.Use == "enc" || keyType(*key) != family {
+	if key.Use != "" && key.Use != "sig" || keyType(*key) != family {
 		return false
 	}
 	return key.Algorithm == "" || key.Algorithm == alg ||
@@ -143,7 +143,7 @@ func describe(keys []jose.JSONWebKey) string {
 	for _, key := range keys {
 		text := keyType(key)
 		if key.Use != "" {
-			text += ", use " + key.Use
+			text += ", use " + oauth.Shown(key.Use)
 		}
 		if key.Algorithm != "" {
 			text += ", alg " + oauth.Shown(key.Algorithm)

@@ -141,7 +141,7 @@ func (s *Set) add(raw []byte, from Origin, refuse Refuse) error {
 	key.Certificates, key.CertificatesURL = nil, nil
 	key.CertificateThumbprintSHA1, key.CertificateThumbprintSHA256 = nil, nil
 	if !members.verifies() {
-		key.Use = "enc"
+		key.Use = "other than verify"
 	}
 	s.keys = append(s.keys, key)
 	return nil
@@ -198,7 +198,9 @@ func checkMembers(raw []byte) (*keyMembers, error) {
 	switch {
 	case len(m.kid) > maxKIDBytes:
 		return nil, fmt.Errorf("kid is longer than %d bytes", maxKIDBytes)
-	case m.use != "" && m.use != "sig" && m.use != "enc":
+	// There are other uses (RFC 7517 section 4.2): directories publish transport keys
+	// as tls. One that somebody could take for these is none.
+	case m.use != "sig" && m.use != "enc" && (strings.EqualFold(m.use, "sig") || strings.EqualFold(m.use, "enc")):
 		return nil, fmt.Errorf("use %s, expected sig or enc", oauth.Quote(m.use))
 	}
 	return &m, m.checkType()

@@ -170,7 +170,7 @@ var signatures = []row{
 		say("iss", "https://directory.elsewhere.example"),
 	}},
 	{stated, Case{
-		"statement-issuer-missing", "no iss", unapproved, "software statement iss", "RFC 7591 section 2.3",
+		"statement-issuer-missing", "no iss", invalid, "software statement iss", "RFC 7591 section 2.3",
 		say("iss", nil),
 	}},
 	{stated, Case{

@@ -239,8 +239,9 @@ func (d *Directory) Server(id string) (*AuthorisationServer, bool) { return find
 func (d *Directory) now() time.Time { return d.config.Now().UTC().Truncate(time.Second) }
 
 // Standing says why a client may have no tokens and use none: the directory knows
-// its software, and that or its organisation is not Active. It is asked on every
-// request, and looks at one map for a client that is none of the directory's.
+// its software, and that or its organisation is not Active, or in no role any more
+// that let it register. It is asked on every request, and looks at one map for a client
+// that is none of the directory's.
 func (d *Directory) Standing(client *registration.Client) *registration.Suspended {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -266,7 +267,17 @@ func (d *Directory) vouched(client *registration.Client) *registration.Suspended
 	if !ok {
 		return notActive("software %s has been removed from the directory", oauth.Clip(client.Metadata.SoftwareID))
 	}
-	return d.standing(software)
+	if suspended := d.standing(software); suspended != nil {
+		return suspended
+	}
+	rules, known := registration.FindEcosystem(client.Metadata.Ecosystem)
+	if known && rules.WantsRole() && !d.inRole(software, rules.Admits) {
+		return &registration.Suspended{
+			Expected: "software in an active role of " + rules.About, Presented: "software " + software.ID + " is in none",
+			Advice: "have the directory make a role of the organisation and of the software active again", Public: "the client's software has no active role in the directory",
+		}
+	}
+	return nil
 }
 
 // standing looks at the status of software and of its organisation. The caller

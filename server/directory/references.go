@@ -24,7 +24,7 @@ type domainRole struct{ name, about string }
 // and the roles in them. Adding one is adding a row; ids stay as they are.
 var references = []authorityDomain{
 	{
-		authority: Authority{ID: "5f1c3a52-6a3e-4d0b-9c55-0c7b1f8f4b01", Name: "Financial Conduct Authority", Code: "FCA", Country: "GB", Status: statusActive},
+		authority: Authority{ID: "5f1c3a52-6a3e-4d0b-9c55-0c7b1f8f4b01", Name: "Financial Conduct Authority", Code: "FCAGBR", Country: "GB", Status: statusActive},
 		name:      "PSD2", region: "GB", about: "UK Open Banking",
 		roles: []domainRole{
 			{"AISP", "account information service provider"}, {"PISP", "payment initiation service provider"},

@@ -107,7 +107,7 @@ func (c *AuthorityClaim) stated() registration.StatementAuthority {
 		AuthorityID: c.AuthorityID, Domain: c.Domain, Role: c.Role, RegistrationID: c.RegistrationID, Status: c.Status,
 	}
 	if authority, ok := findAuthority(c.AuthorityID); ok {
-		stated.AuthorityName, stated.AuthorityCode = authority.Name, authority.Code
+		stated.AuthorityName, stated.AuthorityCode, stated.Country = authority.Name, authority.Code, authority.Country
 	}
 	for _, country := range c.Authorisations {
 		stated.Authorisations = append(stated.Authorisations, registration.StatementAuthorisation{MemberState: country.MemberState, Status: country.Status})

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/fapid/fapid/registration"
@@ -34,6 +35,37 @@ func (d *Directory) Facts(software string) (*registration.Statement, bool) {
 	}
 	facts := d.statement(o, s, dialect)
 	return &facts, true
+}
+
+// inRole reports whether software is now in a role that is wanted: its own, and its
+// organisation's. The caller holds the lock.
+func (d *Directory) inRole(software *SoftwareStatement, wanted func(role string) bool) bool {
+	organisation, ok := d.organisations.byID[software.OrganisationID]
+	return ok && slices.ContainsFunc(software.Roles, func(role SoftwareRole) bool {
+		return wanted(role.Role) && organisation.roleStatus(role) == statusActive
+	})
+}
+
+// Ended tells which scopes a client has no more, because the roles that let its
+// software have them are not active now. It is nil for a client that has none by a role.
+func (d *Directory) Ended(client *registration.Client) func(scope string) bool {
+	if client.Metadata.SoftwareStatementIssuer != registration.DirectoryIssuer {
+		return nil
+	}
+	rules, known := registration.FindEcosystem(client.Metadata.Ecosystem)
+	if !known || rules.Scope.Roles == nil {
+		return nil
+	}
+	return func(scope string) bool {
+		givers := rules.Givers(scope)
+		if len(givers) == 0 {
+			return false
+		}
+		d.mu.RLock()
+		defer d.mu.RUnlock()
+		software, ok := d.software.byID[client.Metadata.SoftwareID]
+		return ok && !d.inRole(software, func(role string) bool { return slices.Contains(givers, role) })
+	}
 }
 
 // StatementKeys find those that sign software statements.

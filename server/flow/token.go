@@ -121,6 +121,9 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	if authorization.Scope, err = target.narrow(authorization.Scope, scope, r.Event); err != nil {
 		return nil, err
 	}
+	if authorization.Scope, err = t.Issuer.Held(identity.Client, authorization.Scope, scope, r.Event); err != nil {
+		return nil, err
+	}
 	if err := t.bind(ctx, r, identity.Client, &authorization); err != nil {
 		return nil, err
 	}

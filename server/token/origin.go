@@ -71,6 +71,9 @@ func (i *Issuer) verifyOrigins(ctx context.Context, claims *Claims, event *oauth
 		if err := i.standing(client, "exchanged token's origin", event); err != nil {
 			return err
 		}
+		if err := i.held(client, claims.Scope, "exchanged token's origin", event); err != nil {
+			return err
+		}
 		if origin.User != "" && !i.User(origin.User) {
 			event.Fail("exchanged token's origin", "user "+origin.User+" is active", "not active, or deleted", "begin again with an assertion about another user")
 			return refused(errors.New("the user it is about is not active any more"))

@@ -103,6 +103,9 @@ type Issuer struct {
 	// Standing says why a client may use no token now, nil for one that may; nil is
 	// for a realm where all may.
 	Standing func(*registration.Client) *registration.Suspended
+	// Ended tells which scopes a client has no more, although it is registered for them;
+	// nil, as what it returns may be, is for all there are.
+	Ended func(*registration.Client) func(scope string) bool
 	// User reports whether a user, by id, may still be acted for.
 	User func(id string) bool
 	// CertificateRevoked reports whether the certificate with this x5t#S256 has
@@ -279,6 +282,9 @@ func (i *Issuer) Verify(ctx context.Context, text string, event *oauth.Event) (*
 		return nil, refused(errors.New("its client was deleted, and another registered under the name"))
 	}
 	if err := i.standing(claims.Client, "access token client standing", event); err != nil {
+		return nil, err
+	}
+	if err := i.held(claims.Client, claims.Scope, "access token roles", event); err != nil {
 		return nil, err
 	}
 	if claims.Confirmation != nil && i.CertificateRevoked(claims.Confirmation.CertificateThumbprint) {
