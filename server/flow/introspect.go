@@ -2,8 +2,6 @@ package flow
 
 import (
 	"context"
-	"mime"
-	"strings"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
@@ -57,6 +55,10 @@ type signedIntrospection struct {
 
 const signedIntrospectionType = "application/token-introspection+jwt"
 
+// introspectionTypes are what a caller can ask for (RFC 9701 section 4); plain JSON
+// is the one without a name, since nobody has to ask for it.
+var introspectionTypes = map[string]string{"application/json": "", signedIntrospectionType: signedIntrospectionType}
+
 func (i *Introspect) serve(ctx context.Context, r *endpoint.Request, identity clientauth.Identity) (*endpoint.Answer, error) {
 	presented := r.Form.Get("token")
 	if presented == "" {
@@ -67,7 +69,7 @@ func (i *Introspect) serve(ctx context.Context, r *endpoint.Request, identity cl
 		return nil, err
 	}
 	alg := identity.Client.Metadata.IntrospectionSignedResponseAlg
-	if alg == "" && !acceptsSigned(r.Header.Values("Accept")) {
+	if alg == "" && r.Prefers(introspectionTypes, "") == "" {
 		return &endpoint.Answer{JSON: report}, nil
 	}
 	if alg == "" {
@@ -132,16 +134,4 @@ func (i *Introspect) mayIntrospect(ctx context.Context, claims *token.Claims, id
 	}
 	r.Event.Pass("introspection audience", claims.ClientID, caller)
 	return i.Binder.Held(ctx, claims.Confirmation, identity.Client.Policy, r.Sender())
-}
-
-// acceptsSigned reports whether the Accept header asks for RFC 9701.
-func acceptsSigned(accept []string) bool {
-	for _, line := range accept {
-		for part := range strings.SplitSeq(line, ",") {
-			if media, _, err := mime.ParseMediaType(part); err == nil && media == signedIntrospectionType {
-				return true
-			}
-		}
-	}
-	return false
 }
