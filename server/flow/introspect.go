@@ -17,12 +17,14 @@ type Introspect struct {
 	Issuer  *token.Issuer
 	APIs    *registration.APIs
 	Binder  *binding.Binder
+	// Algs are those that the realm's policies sign answers with, for discovery.
+	Algs []string
 }
 
 // Install opens the introspection endpoint.
 func (i *Introspect) Install(site *endpoint.Site) {
 	i.Clients.open(site, "introspection_endpoint", i.serve)
-	site.PublishOneOf("introspection_signing_alg_values_supported", token.Algs...)
+	site.PublishOneOf("introspection_signing_alg_values_supported", i.Algs...)
 }
 
 // introspection is the answer (RFC 7662 section 2.2). Inactive means nothing
@@ -75,7 +77,7 @@ func (i *Introspect) serve(ctx context.Context, r *endpoint.Request, identity cl
 	if alg == "" {
 		alg = identity.Client.TokenAlg
 	}
-	compact, err := i.Issuer.SignIntrospection(alg, &signedIntrospection{
+	compact, err := i.Issuer.SignIntrospection(ctx, alg, &signedIntrospection{
 		Issuer: i.Issuer.ID, Audience: identity.Client.ID, IssuedAt: i.Issuer.Now().Unix(), Introspection: report,
 	})
 	if err != nil {
