@@ -116,7 +116,7 @@ func setAnswers(c *Client) error {
 			return invalid(encrypted.member, "is %s, and nothing is encrypted here; leave it out", quote(encrypted.value))
 		}
 	}
-	// OpenID Connect presumes RS256, which no policy signs with.
+	// OpenID Connect presumes RS256, which few policies sign with.
 	if m.IDTokenSignedResponseAlg == "" && len(c.Policy.TokenAlgs) > 0 && (c.MayUse(grantCode) || c.MayUse(grantImplicit)) {
 		m.IDTokenSignedResponseAlg = c.Policy.TokenAlgs[0]
 	}

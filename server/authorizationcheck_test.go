@@ -114,6 +114,9 @@ func TestAuthorizationCheck(t *testing.T) {
 		if got := strings.Join(answer.Header["Www-Authenticate"], ", "); !strings.Contains(got, row.challenge) || (row.status == 200) != (got == "") {
 			t.Errorf("%s: WWW-Authenticate %q, want %q", row.name, got, row.challenge)
 		}
+		if untold := row.name == "no token" || row.name == "Basic"; untold && strings.Contains(strings.Join(answer.Header["Www-Authenticate"], ""), "error") {
+			t.Errorf("%s: WWW-Authenticate %q", row.name, answer.Header["Www-Authenticate"]) // RFC 6750 section 3.1
+		}
 		if row.status != 200 && (answer.Header.Get("X-Fapid-Subject") != "" || answer.Header.Get("X-Fapid-Trace") == "" || failedCheck(g.s, answer).Advice == "") {
 			t.Errorf("%s: %v, %+v", row.name, answer.Header, failedCheck(g.s, answer))
 		}

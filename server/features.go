@@ -49,7 +49,7 @@ func (r *realm) features(s *Server) []endpoint.Feature {
 	clients := &flow.Clients{Methods: r.authMethods(), Algs: r.assertionAlgs()}
 	list := []endpoint.Feature{
 		&flow.Token{Clients: clients, Issuer: r.issuer, Grants: r.grants(clients), Targets: r.targets(s), Binder: r.binder, Scope: r.config.Scopes},
-		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis, Binder: r.binder},
+		&flow.Introspect{Clients: clients, Issuer: r.issuer, APIs: r.apis, Binder: r.binder, Algs: r.tokenAlgs()},
 		&flow.Revoke{Clients: clients, Issuer: r.issuer},
 		&flow.JWKS{Keys: r.keys},
 		&bank.Bank{Guard: r.guard(r.config.Audience), Users: r.users},
@@ -121,6 +121,11 @@ func (r *realm) authMethods() []string {
 // assertionAlgs are the client assertion algorithms of all the realm's policies.
 func (r *realm) assertionAlgs() []string {
 	return r.collect(func(policy *oauth.Policy) []string { return policy.AssertionAlgs })
+}
+
+// tokenAlgs are the algorithms that all the realm's policies sign with.
+func (r *realm) tokenAlgs() []string {
+	return r.collect(func(policy *oauth.Policy) []string { return policy.TokenAlgs })
 }
 
 // dpopAlgs are the DPoP algorithms of all the realm's policies.

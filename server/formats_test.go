@@ -2,13 +2,19 @@ package server_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
@@ -98,6 +104,79 @@ func shannon(text string) (bits float64) {
 		bits -= share * math.Log2(share)
 	}
 	return bits
+}
+
+// TestRS256: an API that takes nothing else is served, by the policies that have it
+// (RFC 9068 section 2.1). Its keys are made once, for the first who wants one.
+func TestRS256(t *testing.T) {
+	s := servertest.Start(t)
+	wants := func(m *registration.Metadata) {
+		m.AccessTokenSignedResponseAlg, m.IntrospectionSignedResponseAlg = "RS256", "RS256"
+	}
+	for _, policy := range []string{"fapi2", "fapi1-advanced", "sandbox", "oauth2"} {
+		fapi := registration.Metadata{ClientID: policy, Policy: policy, TokenEndpointAuthMethod: oauth.AuthTLS, TLSClientAuthSubjectDN: "CN=" + policy, GrantTypes: []string{"client_credentials"}, AccessTokenSignedResponseAlg: "RS256"}
+		if code := s.Refuses("default", fapi); (code == "invalid_client_metadata") != (policy != "oauth2") {
+			t.Errorf("under %s: %s", policy, code)
+		}
+	}
+	tpp := s.TPP("tpp", servertest.Under("oauth2"), wants)
+	published := func() (rsa []jose.JSONWebKey) {
+		var set jose.JSONWebKeySet
+		if err := json.Unmarshal([]byte(s.Do(tpp.HTTP, http.MethodGet, s.Issuer+"/jwks", nil, "").Body), &set); err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(set.Keys, func(key jose.JSONWebKey) bool { return key.Algorithm != "RS256" })
+	}
+	rotate := func() servertest.Answer { return operate(t, s, "POST", "/realms/default/keys/rotate?alg=RS256", "") }
+	if keys := published(); len(keys) != 0 {
+		t.Errorf("keys that nobody has wanted: %v", keys)
+	}
+	wantAnswer(t, rotate(), http.StatusBadRequest, "invalid_request")
+
+	kids := make(chan string, 16)
+	var racers sync.WaitGroup
+	for range cap(kids) {
+		racers.Go(func() { kids <- fmt.Sprint(header(t, tpp.Token())["kid"]) })
+	}
+	racers.Wait()
+	first := <-kids
+	for range cap(kids) - 1 {
+		if kid := <-kids; kid != first {
+			t.Fatalf("keys %s and %s", first, kid)
+		}
+	}
+	verified := func(compact string) {
+		t.Helper()
+		jws, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.RS256})
+		if err != nil {
+			t.Fatalf("%s: %v", compact, err)
+		}
+		keys := published()
+		at := slices.IndexFunc(keys, func(key jose.JSONWebKey) bool { return key.KeyID == jws.Signatures[0].Header.KeyID })
+		if at < 0 {
+			t.Fatalf("its key is not published: %v", keys)
+		}
+		if _, err := jws.Verify(keys[at]); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, rotated := range []bool{false, true} {
+		s.Restart()
+		tpp.Connect()
+		if rotated {
+			if answer := rotate(); answer.Status != http.StatusOK {
+				t.Fatalf("rotation: %s", answer)
+			}
+		}
+		token := tpp.Token()
+		if verified(token); (header(t, token)["kid"] != first) != rotated || len(published()) < 2 {
+			t.Errorf("after %t: kid %v, at first %s; %d keys", rotated, header(t, token)["kid"], first, len(published()))
+		}
+		if answer := tpp.Bank(token); answer.Status != http.StatusOK {
+			t.Errorf("the bank: %s", answer)
+		}
+		verified(tpp.Post("introspection_endpoint", url.Values{"token": {token}}).Body)
+	}
 }
 
 // TestAPIFormat: the API says which format it takes; without a word of its own

@@ -210,8 +210,10 @@ func TestPreconditions(t *testing.T) {
 		}
 		failed(m.do("PUT", kind.path, kind.body, "If-Match", "*"))
 		failed(m.do("PUT", kind.path, kind.body, "If-Match", `"x"`))
-		failed(m.do("DELETE", kind.path, "", "If-Match", "*"))
-		wantAnswer(t, m.do("GET", kind.path, ""), http.StatusNotFound, "not_found")
+		for _, header := range []string{"If-Match", "If-None-Match", "Accept"} { // RFC 9110 section 13.2.1
+			wantAnswer(t, m.do("DELETE", kind.path, "", header, "*"), http.StatusNotFound, "not_found")
+			wantAnswer(t, m.do("GET", kind.path, "", header, "*"), http.StatusNotFound, "not_found")
+		}
 		first := done(m.do("PUT", kind.path, kind.body, "If-None-Match", "*")).Header.Get("ETag")
 		failed(m.do("PUT", kind.path, kind.changed, "If-None-Match", "*"))
 		failed(m.do("PUT", kind.path, kind.changed, "If-None-Match", `"x", `+first))
@@ -228,9 +230,12 @@ func TestPreconditions(t *testing.T) {
 			wantAnswer(t, m.do("PUT", kind.path, kind.body, "If-Match", bad), http.StatusBadRequest, "invalid_request")
 			wantAnswer(t, m.do("DELETE", kind.path, "", "If-None-Match", bad), http.StatusBadRequest, "invalid_request")
 		}
-		if answer := m.do("GET", kind.path, "", "If-None-Match", second); answer.Status != http.StatusNotModified || answer.Header.Get("ETag") != second {
+		if answer := m.do("GET", kind.path, "", "If-None-Match", second); answer.Status != http.StatusNotModified || answer.Header.Get("ETag") != second || answer.Header.Get("Vary") != "Accept" || answer.Body != "" {
 			t.Errorf("not modified: %s", answer)
 		}
+		failed(m.do("GET", kind.path, "", "If-Match", first))
+		failed(m.do("GET", kind.path, "", "If-Match", "W/"+second))
+		done(m.do("GET", kind.path, "", "If-Match", second))
 		if answer := m.do("GET", kind.path, "", "If-None-Match", first); answer.Status != http.StatusOK || answer.Header.Get("ETag") != second {
 			t.Errorf("%s was changed by what failed: %s", kind.path, answer)
 		}

@@ -78,7 +78,7 @@ var policies = map[string]oauth.Policy{
 		AssertionLifetime:             time.Hour,
 		ClockSkew:                     30 * time.Second,
 		DPoPAlgs:                      []string{"ES256", "PS256", "EdDSA", "Ed25519"},
-		TokenAlgs:                     []string{"ES256", "PS256", "EdDSA"},
+		TokenAlgs:                     []string{"ES256", "PS256", "EdDSA", "RS256"},
 		AccessTokenLifetime:           10 * time.Minute,
 		MaxAccessTokenLifetime:        24 * time.Hour,
 		RefreshRotation:               true,

@@ -244,7 +244,7 @@ func members() []badMember {
 		{[]any{"jwks", nil}, "invalid_client_metadata", "jwks"},
 		{[]any{"subject_type", "pairwise"}, "invalid_client_metadata", "subject_type"},
 		{[]any{"id_token_signed_response_alg", "none"}, "invalid_client_metadata", "id_token_signed_response_alg"},
-		{[]any{"id_token_signed_response_alg", "RS256"}, "invalid_client_metadata", "id_token_signed_response_alg"},
+		{[]any{"id_token_signed_response_alg", "RS384"}, "invalid_client_metadata", "id_token_signed_response_alg"},
 		{[]any{"userinfo_signed_response_alg", "HS256"}, "invalid_client_metadata", "userinfo_signed_response_alg"},
 		{[]any{"authorization_signed_response_alg", "none"}, "invalid_client_metadata", "authorization_signed_response_alg"},
 		{[]any{"introspection_signed_response_alg", "x"}, "invalid_client_metadata", "introspection_signed_response_alg"},

@@ -81,7 +81,10 @@ func TestSCIMRefuses(t *testing.T) {
 		{http.MethodGet, "/Schemas?filter=" + url.QueryEscape(`id pr`), "", 403, ""},
 		{http.MethodDelete, "/Users", "", 405, ""},
 		{http.MethodPost, path, `{"userName":"carol"}`, 405, ""},
-		{http.MethodPost, "/Bulk", `{}`, 404, ""},
+		{http.MethodPost, "/Bulk", `{}`, 501, ""},
+		{http.MethodGet, "/Me", "", 501, ""},
+		{http.MethodPatch, "/Me", `{}`, 501, ""},
+		{http.MethodGet, "/Me/x", "", 404, ""},
 	} {
 		wantProblem(t, fmt.Sprintf("%s %.80s %.80s", row.method, row.path, row.body), p.ask(row.method, row.path, row.body), row.status, row.scimType)
 	}

@@ -326,6 +326,8 @@ func TestSCIMVersions(t *testing.T) {
 		{http.MethodGet, "If-None-Match", `"0", "1"`, "", http.StatusNotModified},
 		{http.MethodGet, "If-None-Match", `*`, "", http.StatusNotModified},
 		{http.MethodGet, "If-None-Match", `W/"2"`, "", http.StatusOK},
+		{http.MethodGet, "If-Match", `W/"2"`, "", http.StatusPreconditionFailed},
+		{http.MethodGet, "If-Match", `W/"1"`, "", http.StatusOK},
 		{http.MethodPut, "If-Match", `W/"2"`, body, http.StatusPreconditionFailed},
 		{http.MethodPatch, "If-Match", `W/"11", "x"`, patch(`{"op":"add","path":"title","value":"Dr"}`), http.StatusPreconditionFailed},
 		{http.MethodDelete, "If-Match", `garbage`, "", http.StatusPreconditionFailed},

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/servertest"
 )
 
@@ -63,6 +64,59 @@ func TestBoundToken(t *testing.T) {
 	standard := s.Do(tpp.HTTP, http.MethodGet, s.Issuer+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}, "")
 	if standard.Status != http.StatusUnauthorized || standard.Error() != "invalid_token" {
 		t.Errorf("on the standard listener: %s", standard)
+	}
+}
+
+// TestWithoutToken: whoever brings no token, or something else, is told how to
+// authenticate and nothing about a token (RFC 6750 section 3.1).
+func TestWithoutToken(t *testing.T) {
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp")
+	for _, authorization := range [][]string{nil, {"Basic eDp5"}, {"Negotiate x"}} {
+		answer := s.Do(tpp.HTTP, http.MethodGet, s.MTLS+"/bank/accounts", http.Header{"Authorization": authorization}, "")
+		challenges := answer.Header["Www-Authenticate"]
+		if answer.Status != http.StatusUnauthorized || len(challenges) != 2 || challenges[0] != `Bearer realm="`+s.Issuer+`"` || !strings.HasPrefix(challenges[1], `DPoP realm="`+s.Issuer+`", algs="`) {
+			t.Errorf("%q: %s, WWW-Authenticate %q", authorization, answer, challenges)
+		}
+	}
+}
+
+// TestNotToBeKept: no cache keeps a token, one of HTTP/1.0 neither (RFC 6749 section
+// 5.1); what is for everybody may be kept.
+func TestNotToBeKept(t *testing.T) {
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp")
+	form := url.Values{"grant_type": {"client_credentials"}}
+	for what, answer := range map[string]servertest.Answer{
+		"a token": tpp.Post("token_endpoint", form), "a refusal": tpp.Post("token_endpoint", nil), "introspection": tpp.Post("introspection_endpoint", url.Values{"token": {"x"}}),
+	} {
+		if answer.Header.Get("Cache-Control") != "no-store" || answer.Header.Get("Pragma") != "no-cache" {
+			t.Errorf("%s: %v", what, answer.Header)
+		}
+	}
+	if answer := s.Do(tpp.HTTP, http.MethodGet, s.Issuer+"/jwks", nil, ""); answer.Status != http.StatusOK || answer.Header.Get("Pragma") != "" {
+		t.Errorf("keys: %v", answer.Header)
+	}
+}
+
+// TestIntrospectionForm: an answer is signed for those who prefer that (RFC 9701
+// section 4), and for those who are registered for it whatever they accept.
+func TestIntrospectionForm(t *testing.T) {
+	const plain, signed = "application/json", "application/token-introspection+jwt"
+	s := servertest.Start(t)
+	tpp := s.TPP("tpp", servertest.JWT)
+	registered := s.TPP("registered", servertest.JWT, func(m *registration.Metadata) { m.IntrospectionSignedResponseAlg = "ES256" })
+	for accept, want := range map[string]string{
+		"": plain, "*/*": plain, plain: plain, "text/html": plain, signed: signed, signed + ", " + plain: signed, signed + ", */*;q=0.5": signed,
+		plain + ", " + signed + ";q=0.5": plain, signed + ";q=0.5, */*": plain, signed + ";q=0": plain, signed + ";q=0.1": signed,
+	} {
+		for who, want := range map[*servertest.TPP]string{tpp: want, registered: signed} {
+			form := withAssertion(door{}.form("token", "x"), claiming()(t, who))
+			header := http.Header{"Accept": {accept}, "Content-Type": servertest.Form["Content-Type"]}
+			if answer := exchange(t, s, who.HTTP, http.MethodPost, s.MTLS+"/token/introspection", header, form.Encode()); answer.Status != http.StatusOK || answer.Header.Get("Content-Type") != want {
+				t.Errorf("%s, Accept %q: %s %s, want %s", who.Metadata.ClientID, accept, answer.Header.Get("Content-Type"), answer, want)
+			}
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ all algorithms are rotated.`,
 			})
 		},
 	}
-	command.Flags().StringVar(&alg, "alg", "", "ES256, PS256 or EdDSA (default: all)")
+	command.Flags().StringVar(&alg, "alg", "", "ES256, PS256, EdDSA or RS256 (default: all there are keys of)")
 	return command
 }
 

@@ -52,15 +52,15 @@ func (r *Request) Document(status int, value any) (*Answer, error) {
 func (r *Request) DocumentType() string { return r.Prefers(documentTypes, jsonType) }
 
 // Prefers chooses by the media type of Accept with the highest weight among those
-// that are known (RFC 9110 section 12.5.1); otherwise is for a request that
-// prefers none of them.
+// that are known (RFC 9110 section 12.5.1). Otherwise is what a range such as */*
+// stands for, and for a request that prefers none of them.
 func (r *Request) Prefers(known map[string]string, otherwise string) string {
 	best, weight := otherwise, 0.0
+	usual, closest := 0.0, unnamed // the weight of otherwise, by what names it most closely
 	for _, header := range r.Header["Accept"] {
 		for entry := range strings.SplitSeq(header, ",") {
 			media, parameters, err := mime.ParseMediaType(entry)
-			choice, ok := known[media]
-			if err != nil || !ok {
+			if err != nil {
 				continue
 			}
 			q := 1.0
@@ -69,12 +69,43 @@ func (r *Request) Prefers(known map[string]string, otherwise string) string {
 					continue
 				}
 			}
-			if q > weight {
+			if named := closeness(media, known, otherwise); named > closest {
+				usual, closest = q, named
+			}
+			if choice, ok := known[media]; ok && q > weight {
 				best, weight = choice, q
 			}
 		}
 	}
+	if closest != byName && usual > weight {
+		return otherwise
+	}
 	return best
+}
+
+// How closely an entry of Accept names a choice.
+const (
+	unnamed  = iota
+	byAny    // */*
+	byFamily // application/*
+	byName
+)
+
+func closeness(entry string, known map[string]string, choice string) int {
+	if named, ok := known[entry]; ok && named == choice {
+		return byName
+	}
+	if entry == "*/*" {
+		return byAny
+	}
+	if family, ok := strings.CutSuffix(entry, "*"); ok {
+		for media, named := range known {
+			if named == choice && strings.HasPrefix(media, family) {
+				return byFamily
+			}
+		}
+	}
+	return unnamed
 }
 
 // ContentType is the media type of the body, without parameters.

@@ -99,6 +99,10 @@ func TestPrefers(t *testing.T) {
 		"": jsonType, "*/*": jsonType, "text/html": jsonType, "application/json": jsonType, "text/yaml": "text/yaml",
 		"application/yaml;q=0.5, application/json": jsonType, "application/json;q=0.1,application/x-yaml;q=0.2": "application/x-yaml",
 		"application/yaml;q=x": jsonType, "application/yaml;q=0": jsonType, ",;,": jsonType,
+		// A range stands for JSON, unless that is named itself.
+		"application/yaml;q=0.5, */*": jsonType, "application/yaml;q=0.5, application/*": jsonType, "application/yaml, */*;q=0.8": "application/yaml",
+		"application/yaml, */*": "application/yaml", "application/json;q=0.1, application/yaml;q=0.5, */*": "application/yaml",
+		"*/*, application/*;q=0.1, application/yaml;q=0.5": "application/yaml", "text/*, application/yaml;q=0.5": "application/yaml",
 	} {
 		r := &Request{Request: httptest.NewRequest(http.MethodGet, "/", nil)}
 		r.Header.Set("Accept", accept)

@@ -23,6 +23,7 @@ type errorBody struct {
 // never change one in place.
 var (
 	noStore    = []string{"no-store"} // RFC 6749 section 5.1
+	noCache    = []string{"no-cache"} // the same, for caches of HTTP/1.0
 	noSniff    = []string{"nosniff"}
 	noReferrer = []string{"no-referrer"}
 )
@@ -45,6 +46,8 @@ func (ro *Router) write(w http.ResponseWriter, r *Request, route *Route, answer 
 	}
 	if route.Open {
 		header.Set("Access-Control-Allow-Origin", "*")
+	} else {
+		header["Pragma"] = noCache
 	}
 	var body []byte
 	var media string

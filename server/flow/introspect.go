@@ -2,8 +2,6 @@ package flow
 
 import (
 	"context"
-	"mime"
-	"strings"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
@@ -19,12 +17,14 @@ type Introspect struct {
 	Issuer  *token.Issuer
 	APIs    *registration.APIs
 	Binder  *binding.Binder
+	// Algs are those that the realm's policies sign answers with, for discovery.
+	Algs []string
 }
 
 // Install opens the introspection endpoint.
 func (i *Introspect) Install(site *endpoint.Site) {
 	i.Clients.open(site, "introspection_endpoint", i.serve)
-	site.PublishOneOf("introspection_signing_alg_values_supported", token.Algs...)
+	site.PublishOneOf("introspection_signing_alg_values_supported", i.Algs...)
 }
 
 // introspection is the answer (RFC 7662 section 2.2). Inactive means nothing
@@ -57,6 +57,10 @@ type signedIntrospection struct {
 
 const signedIntrospectionType = "application/token-introspection+jwt"
 
+// introspectionTypes are what a caller can ask for (RFC 9701 section 4); plain JSON
+// is the one without a name, since nobody has to ask for it.
+var introspectionTypes = map[string]string{"application/json": "", signedIntrospectionType: signedIntrospectionType}
+
 func (i *Introspect) serve(ctx context.Context, r *endpoint.Request, identity clientauth.Identity) (*endpoint.Answer, error) {
 	presented := r.Form.Get("token")
 	if presented == "" {
@@ -67,13 +71,13 @@ func (i *Introspect) serve(ctx context.Context, r *endpoint.Request, identity cl
 		return nil, err
 	}
 	alg := identity.Client.Metadata.IntrospectionSignedResponseAlg
-	if alg == "" && !acceptsSigned(r.Header.Values("Accept")) {
+	if alg == "" && r.Prefers(introspectionTypes, "") == "" {
 		return &endpoint.Answer{JSON: report}, nil
 	}
 	if alg == "" {
 		alg = identity.Client.TokenAlg
 	}
-	compact, err := i.Issuer.SignIntrospection(alg, &signedIntrospection{
+	compact, err := i.Issuer.SignIntrospection(ctx, alg, &signedIntrospection{
 		Issuer: i.Issuer.ID, Audience: identity.Client.ID, IssuedAt: i.Issuer.Now().Unix(), Introspection: report,
 	})
 	if err != nil {
@@ -132,16 +136,4 @@ func (i *Introspect) mayIntrospect(ctx context.Context, claims *token.Claims, id
 	}
 	r.Event.Pass("introspection audience", claims.ClientID, caller)
 	return i.Binder.Held(ctx, claims.Confirmation, identity.Client.Policy, r.Sender())
-}
-
-// acceptsSigned reports whether the Accept header asks for RFC 9701.
-func acceptsSigned(accept []string) bool {
-	for _, line := range accept {
-		for part := range strings.SplitSeq(line, ",") {
-			if media, _, err := mime.ParseMediaType(part); err == nil && media == signedIntrospectionType {
-				return true
-			}
-		}
-	}
-	return false
 }

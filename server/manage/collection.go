@@ -112,14 +112,20 @@ func (s *collection[T]) show(_ context.Context, c *call) (*endpoint.Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	if headers := c.Header["If-None-Match"]; len(headers) > 0 {
-		if unchanged, err := names(strings.Join(headers, ","), version, true); err != nil {
-			return nil, err
-		} else if unchanged {
-			return &endpoint.Answer{Status: http.StatusNotModified, Header: http.Header{"Etag": {s.tag(c, version)}}}, nil
-		}
+	if err := c.matches(version); err != nil {
+		return nil, err
 	}
-	return s.document(c, http.StatusOK, record, version)
+	answer, err := s.document(c, http.StatusOK, record, version)
+	if err != nil {
+		return nil, err
+	}
+	if _, unchanged, err := c.named("If-None-Match", version); err != nil {
+		return nil, err
+	} else if unchanged {
+		// RFC 9110 section 15.4.5: with what would tell caches apart.
+		return &endpoint.Answer{Status: http.StatusNotModified, Header: answer.Header}, nil
+	}
+	return answer, nil
 }
 
 func (s *collection[T]) tag(c *call, version string) string {
@@ -213,7 +219,7 @@ func (s *collection[T]) remove(ctx context.Context, c *call) (*endpoint.Answer, 
 	if _, err := c.Query(); err != nil {
 		return nil, err
 	}
-	if err := s.kind.remove(ctx, c.realm, c.Path["id"], c.preconditions); err != nil {
+	if err := s.kind.remove(ctx, c.realm, c.Path["id"], c.removable); err != nil {
 		return nil, err
 	}
 	return &endpoint.Answer{Status: http.StatusNoContent}, nil

@@ -15,22 +15,47 @@ func entityTag(version, form string) string { return `"` + version + "." + form 
 // preconditions holds a change against If-Match and If-None-Match (RFC 9110
 // section 13.1); before is the version that is there, empty for none.
 func (c *call) preconditions(before string) error {
-	for _, name := range []string{"If-Match", "If-None-Match"} {
-		headers := c.Header[name]
-		if len(headers) == 0 {
-			continue
-		}
-		named, err := names(strings.Join(headers, ","), before, name == "If-None-Match")
-		if err != nil {
-			return err
-		}
-		if named == (name == "If-Match") {
-			continue
-		}
-		c.Event.Fail(name, strings.Join(headers, ", "), before, "read it again, and repeat the change if it is still meant")
-		return oauth.PreconditionFailed("%s does not hold: it was changed, or it is not there, or it is there already", name)
+	if err := c.matches(before); err != nil {
+		return err
 	}
-	return nil
+	const name = "If-None-Match"
+	if _, named, err := c.named(name, before); err != nil || !named {
+		return err
+	}
+	return c.doesNotHold(name, before)
+}
+
+// matches holds a request against If-Match.
+func (c *call) matches(version string) error {
+	const name = "If-Match"
+	if given, named, err := c.named(name, version); err != nil || named || !given {
+		return err
+	}
+	return c.doesNotHold(name, version)
+}
+
+// removable holds the end of a thing against the preconditions. Of one that is not
+// there they say nothing: it is not found, whatever they are (section 13.2.1).
+func (c *call) removable(version string) error {
+	if version == "" {
+		return nil
+	}
+	return c.preconditions(version)
+}
+
+// named reports whether a precondition is given, and whether it names the version.
+func (c *call) named(precondition, version string) (given, named bool, err error) {
+	headers := c.Header[precondition]
+	if len(headers) == 0 {
+		return false, false, nil
+	}
+	named, err = names(strings.Join(headers, ","), version, precondition == "If-None-Match")
+	return true, named, err
+}
+
+func (c *call) doesNotHold(precondition, version string) error {
+	c.Event.Fail(precondition, strings.Join(c.Header[precondition], ", "), version, "read it again, and repeat the request if it is still meant")
+	return oauth.PreconditionFailed("%s does not hold: it was changed, or it is not there, or it is there already", precondition)
 }
 
 // names reports whether a list of entity tags, or *, names a version. Weak tags

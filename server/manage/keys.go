@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/token"
 )
@@ -38,11 +37,8 @@ func rotateKeys(ctx context.Context, c *call) (*endpoint.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	algs := token.Algs
+	algs := c.realm.Keys.Algs()
 	if alg := values.Get("alg"); alg != "" {
-		if !slices.Contains(token.Algs, alg) {
-			return nil, oauth.InvalidRequest("alg is one of %v", token.Algs)
-		}
 		algs = []string{alg}
 	}
 	if err := c.realm.Keys.Rotate(ctx, algs...); err != nil {

@@ -123,9 +123,6 @@ func putUser(ctx context.Context, realm *Realm, user users.User, judge judge[use
 func removeUser(ctx context.Context, realm *Realm, name string, judge registration.Judge) error {
 	user, ok := realm.Users.Named(name)
 	if !ok {
-		if err := judge(""); err != nil {
-			return err
-		}
 		return noUser(realm, name)
 	}
 	return realm.Users.Delete(ctx, user.ID, func(there *users.User) error { return judge(userVersion(there)) })

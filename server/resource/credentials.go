@@ -84,17 +84,22 @@ type Challenge struct {
 
 // Headers are the WWW-Authenticate headers of a refusal. A caller who used DPoP
 // is told what was wrong in that scheme and no other (RFC 9449 section 7.1);
-// everybody else in Bearer (RFC 6750 section 3), and what else is taken.
+// everybody else in Bearer (RFC 6750 section 3), and what else is taken. Who brought
+// no token, or something else, is told nothing about one (section 3.1).
 func (c *Challenge) Headers(authorization []string, refusal oauth.Error) []string {
-	realm := ` realm="` + c.Realm + `"`
-	problem := problemOf(refusal, c.URI)
+	scheme := ""
+	if len(authorization) > 0 {
+		scheme, _ = tokenOf(authorization[0])
+	}
+	realm, problem := ` realm="`+c.Realm+`"`, ""
+	if scheme != "" || refusal.Code != oauth.CodeInvalidToken {
+		problem = problemOf(refusal, c.URI)
+	}
 	headers := []string{oauth.SchemeBearer + realm + problem}
 	if len(c.Algs) > 0 {
 		dpop := oauth.SchemeDPoP + realm + `, algs="` + strings.Join(c.Algs, " ") + `"`
-		if len(authorization) > 0 {
-			if scheme, _ := tokenOf(authorization[0]); scheme == oauth.SchemeDPoP {
-				return []string{dpop + problem}
-			}
+		if scheme == oauth.SchemeDPoP {
+			return []string{dpop + problem}
 		}
 		headers = append(headers, dpop)
 	}
@@ -104,18 +109,14 @@ func (c *Challenge) Headers(authorization []string, refusal oauth.Error) []strin
 	return headers
 }
 
-// problemOf is the error in a challenge: none when the request carried no token
-// at all (RFC 6750 section 3.1).
+// problemOf is the error in a challenge.
 func problemOf(refusal oauth.Error, uri string) string {
 	switch refusal.Code {
 	case oauth.CodeInvalidToken, oauth.CodeInsufficientScope, oauth.CodeInvalidRequest, oauth.CodeInvalidDPoPProof, oauth.CodeUseDPoPNonce:
 	default:
 		return ""
 	}
-	var text string
-	if refusal.Description != "" {
-		text = `, error="` + refusal.Code + `", error_description="` + refusal.Description + `"`
-	}
+	text := `, error="` + refusal.Code + `", error_description="` + refusal.Description + `"`
 	if uri != "" {
 		text += `, error_uri="` + uri + `"`
 	}

@@ -165,6 +165,9 @@ func (p *parser) group() (node, error) {
 
 // expression reads an attribute and what is asked of it.
 func (p *parser) expression() (node, error) {
+	if p.within == nil && p.takeWord("schemas") {
+		return p.schemas()
+	}
 	attribute, err := p.attribute()
 	if err != nil {
 		return nil, err
@@ -172,21 +175,12 @@ func (p *parser) expression() (node, error) {
 	if p.take('[') {
 		return p.element(attribute)
 	}
-	operator := strings.ToLower(p.word())
-	switch {
-	case operator == "pr":
-		p.at += len(operator)
-		return present{attribute}, nil
-	case !slices.Contains(operators, operator):
-		return nil, p.fail("expected one of %s, pr", strings.Join(operators, ", "))
-	}
-	p.at += len(operator)
-	if rest := p.rest(); rest != "" && p.text[p.at-1] != ' ' {
-		return nil, p.fail("expected a space after %s", operator)
-	}
-	value, err := p.value()
+	operator, value, err := p.question()
 	if err != nil {
 		return nil, err
+	}
+	if operator == isPresent {
+		return present{attribute}, nil
 	}
 	compared, err := compare(attribute, operator, value)
 	if err != nil {
@@ -194,6 +188,40 @@ func (p *parser) expression() (node, error) {
 	}
 	return compared, nil
 }
+
+// schemas reads what is asked of the schemas of a user, which no attribute of the
+// record holds.
+func (p *parser) schemas() (node, error) {
+	operator, value, err := p.question()
+	if err != nil {
+		return nil, err
+	}
+	name, ok := value.(string)
+	if !ok && operator != isPresent {
+		return nil, p.fail("schemas is compared with a string in quotes")
+	}
+	return inSchema{operator, users.Fold(name)}, nil
+}
+
+// question reads an operator and, for all but one, the value it compares with.
+func (p *parser) question() (operator string, value any, err error) {
+	operator = strings.ToLower(p.word())
+	if operator != isPresent && !slices.Contains(operators, operator) {
+		return "", nil, p.fail("expected one of %s, %s", strings.Join(operators, ", "), isPresent)
+	}
+	p.at += len(operator)
+	if operator == isPresent {
+		return operator, nil, nil
+	}
+	if rest := p.rest(); rest != "" && p.text[p.at-1] != ' ' {
+		return "", nil, p.fail("expected a space after %s", operator)
+	}
+	value, err = p.value()
+	return operator, value, err
+}
+
+// isPresent is the operator without a value.
+const isPresent = "pr"
 
 // operators compare with a value.
 var operators = []string{"eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"}

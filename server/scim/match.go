@@ -3,6 +3,7 @@ package scim
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,26 @@ type present struct{ at path }
 func (n present) match(v reflect.Value) bool {
 	last := n.at.last()
 	return n.at.each(v, func(found reflect.Value) bool { return last.Present || !found.IsZero() })
+}
+
+// inSchema compares the schemas that a user is described by (RFC 7643 section 3).
+type inSchema struct{ operator, name string }
+
+func (n inSchema) match(v reflect.Value) bool {
+	named := []string{users.CoreSchema}
+	if !enterprise.In(v).IsZero() {
+		named = append(named, users.EnterpriseSchema)
+	}
+	return slices.ContainsFunc(named, func(name string) bool {
+		name = users.Fold(name)
+		switch n.operator {
+		case isPresent:
+			return true
+		case "ne":
+			return name != n.name
+		}
+		return compares(n.operator, name, n.name)
+	})
 }
 
 // some is a filter in brackets: one value of the attribute passes all of it.
@@ -135,15 +156,20 @@ func (n comparison) holds(operator string, found reflect.Value) bool {
 	if !n.at.last().Exact {
 		text = users.Fold(text)
 	}
+	return compares(operator, text, n.text)
+}
+
+// compares reports whether a text is to another what an operator asks for.
+func compares(operator, text, with string) bool {
 	switch operator {
 	case "co":
-		return strings.Contains(text, n.text)
+		return strings.Contains(text, with)
 	case "sw":
-		return strings.HasPrefix(text, n.text)
+		return strings.HasPrefix(text, with)
 	case "ew":
-		return strings.HasSuffix(text, n.text)
+		return strings.HasSuffix(text, with)
 	}
-	return ordered(operator, strings.Compare(text, n.text))
+	return ordered(operator, strings.Compare(text, with))
 }
 
 // ordered reports whether an order of two values is the one an operator asks for.

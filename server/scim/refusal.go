@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/fapid/fapid/oauth"
@@ -20,6 +21,8 @@ const (
 	codeNoTarget      = "no_target"
 	codeMutability    = "mutability"
 	codeTooMany       = "too_many"
+
+	codeNotImplemented = "not_implemented"
 )
 
 // kinds are the words of SCIM for a refusal (scimType, RFC 7644 section 3.12), and
@@ -96,6 +99,14 @@ func explained(serve endpoint.Handler) endpoint.Handler {
 	}
 }
 
-func nothing(context.Context, *endpoint.Request) (*endpoint.Answer, error) {
-	return nil, oauth.NotFound("SCIM is served here for Users, ServiceProviderConfig, ResourceTypes and Schemas")
+// optional are the endpoints that a provider may have (RFC 7644 sections 3.7 and
+// 3.11) and this one has not: 501 tells a client that it need not look elsewhere.
+var optional = []string{"Bulk", "Me"}
+
+func nothing(_ context.Context, r *endpoint.Request) (*endpoint.Answer, error) {
+	const served = "SCIM is served here for Users, ServiceProviderConfig, ResourceTypes and Schemas"
+	if slices.Contains(optional, r.Path["path"]) {
+		return nil, oauth.Error{Code: codeNotImplemented, Status: http.StatusNotImplemented, Description: served}
+	}
+	return nil, oauth.NotFound(served)
 }

@@ -74,6 +74,9 @@ func (p *Provider) show(_ context.Context, r *endpoint.Request) (*endpoint.Answe
 	if !ok {
 		return nil, noUser(r)
 	}
+	if err := checkMatch(r, user); err != nil {
+		return nil, err
+	}
 	if tags := r.Header["If-None-Match"]; tags != nil && names(tags, user.Meta.Version) {
 		return &endpoint.Answer{Status: http.StatusNotModified, Header: http.Header{"Etag": {user.Meta.Version}}}, nil
 	}
@@ -161,11 +164,19 @@ func (p *Provider) delete(ctx context.Context, r *endpoint.Request) (*endpoint.A
 // checkVersion refuses a change of a version that is not the one there is
 // (RFC 7644 section 3.14, RFC 9110 section 13.1).
 func checkVersion(r *endpoint.Request, user *users.User) error {
-	if tags := r.Header["If-Match"]; tags != nil && !names(tags, user.Meta.Version) {
-		return oauth.PreconditionFailed("the user has changed: its version is %s", user.Meta.Version)
+	if err := checkMatch(r, user); err != nil {
+		return err
 	}
 	if tags := r.Header["If-None-Match"]; tags != nil && names(tags, user.Meta.Version) {
 		return oauth.PreconditionFailed("the user is there, in version %s", user.Meta.Version)
+	}
+	return nil
+}
+
+// checkMatch refuses any other version than the client means.
+func checkMatch(r *endpoint.Request, user *users.User) error {
+	if tags := r.Header["If-Match"]; tags != nil && !names(tags, user.Meta.Version) {
+		return oauth.PreconditionFailed("the user has changed: its version is %s", user.Meta.Version)
 	}
 	return nil
 }

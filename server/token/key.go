@@ -20,14 +20,20 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// Algs are the JWS algorithms fapid signs with (FAPI 2 section 5.4.1).
-var Algs = []string{"ES256", "PS256", "EdDSA"}
+// Algs are the JWS algorithms fapid signs with: those of FAPI 2 section 5.4.1, and
+// RS256, which that forbids and RFC 9068 section 2.1 has every server know, because
+// there are APIs that take nothing else. It is for policies outside FAPI.
+var Algs = []string{"ES256", "PS256", "EdDSA", seldom}
+
+// seldom is the algorithm whose keys are made when somebody first wants one: most
+// realms never do, and RSA keys are most of what a first start takes.
+const seldom = "RS256"
 
 // Key is one signing key with its published half. It signs through
 // crypto.Signer, so that a faster or safer signer can stand in.
 type Key struct {
 	ID     string // RFC 7638 thumbprint, the kid
-	Alg    string // ES256, PS256 or EdDSA
+	Alg    string // of Algs
 	Signer crypto.Signer
 
 	public  jose.JSONWebKey
@@ -55,7 +61,7 @@ func Generate(alg string) (crypto.Signer, error) {
 	switch alg {
 	case "ES256":
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case "PS256":
+	case "PS256", "RS256":
 		return rsa.GenerateKey(rand.Reader, 2048)
 	case "EdDSA":
 		_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -129,6 +135,8 @@ func (k *Key) signature(input []byte) ([]byte, error) {
 		return rawECDSA(der)
 	case "PS256":
 		return k.Signer.Sign(rand.Reader, digest[:], pss)
+	case "RS256":
+		return k.Signer.Sign(rand.Reader, digest[:], crypto.SHA256) // PKCS #1 v1.5
 	default: // EdDSA signs the message itself (RFC 8037 section 3.1)
 		return k.Signer.Sign(rand.Reader, input, crypto.Hash(0))
 	}

@@ -55,7 +55,8 @@ type KeyringConfig struct {
 	Store  store.Store
 	Sealer *store.Sealer
 	Now    func() time.Time
-	// Algs are those of its keys; nil means [Algs].
+	// Algs are those of its keys; nil means [Algs], of which RS256 waits for somebody
+	// who wants it.
 	Algs []string
 	// LongestToken is the longest life of anything the keys sign; a retired key
 	// stays published that long and [publishMargin] more.
@@ -82,7 +83,7 @@ type keys struct {
 // OpenKeyring loads the realm's keys and makes those that are missing.
 func OpenKeyring(ctx context.Context, config KeyringConfig) (*Keyring, error) {
 	if config.Algs == nil {
-		config.Algs = Algs
+		config.Algs = slices.DeleteFunc(slices.Clone(Algs), func(alg string) bool { return alg == seldom })
 	}
 	k := &Keyring{config: config, table: store.Table[KeyRecord]{
 		Store: config.Store, Name: config.Realm + "/signing-key", Now: config.Now,
@@ -92,7 +93,7 @@ func OpenKeyring(ctx context.Context, config KeyringConfig) (*Keyring, error) {
 		return nil, err
 	}
 	if len(records) == 0 {
-		if err := k.create(ctx); err != nil {
+		if err := k.create(ctx, config.Algs); err != nil {
 			return nil, err
 		}
 	}
@@ -101,8 +102,8 @@ func OpenKeyring(ctx context.Context, config KeyringConfig) (*Keyring, error) {
 
 // create makes an active and a next key for every algorithm, side by side: an
 // RSA key takes a tenth of a second or more.
-func (k *Keyring) create(ctx context.Context) error {
-	made := make([]KeyRecord, 2*len(k.config.Algs))
+func (k *Keyring) create(ctx context.Context, algs []string) error {
+	made := make([]KeyRecord, 2*len(algs))
 	failures := make([]error, len(made))
 	var running sync.WaitGroup
 	for i := range made {
@@ -111,7 +112,7 @@ func (k *Keyring) create(ctx context.Context) error {
 			if i%2 == 1 {
 				state = Next
 			}
-			made[i], failures[i] = k.make(k.config.Algs[i/2], state)
+			made[i], failures[i] = k.make(algs[i/2], state)
 		})
 	}
 	running.Wait()
@@ -228,6 +229,36 @@ func (k *Keyring) open(record KeyRecord) (*Key, error) {
 // Active returns the key that signs for an algorithm, nil for an unknown one.
 func (k *Keyring) Active(alg string) *Key { return k.current.Load().active[alg] }
 
+// Algs are the algorithms that there are keys for.
+func (k *Keyring) Algs() []string {
+	active := k.current.Load().active
+	return slices.DeleteFunc(slices.Clone(Algs), func(alg string) bool { return active[alg] == nil })
+}
+
+// signing returns the key that signs for an algorithm, and makes those of one that
+// nobody has wanted before. They were not published then; who verifies by an older key
+// set fetches it again, since the kid is not in it.
+func (k *Keyring) signing(ctx context.Context, alg string) (*Key, error) {
+	if key := k.Active(alg); key != nil {
+		return key, nil
+	}
+	if alg != seldom {
+		return nil, fmt.Errorf("no signing key for %s", alg)
+	}
+	k.rotate.Lock()
+	defer k.rotate.Unlock()
+	if k.Active(alg) == nil {
+		err := k.create(ctx, []string{alg})
+		if err == nil {
+			err = k.load(ctx)
+		}
+		if err != nil {
+			return nil, oauth.TemporarilyUnavailable().Because("keys for %s: %w", alg, err)
+		}
+	}
+	return k.Active(alg), nil
+}
+
 // Find returns the published key with this kid, or nil.
 func (k *Keyring) Find(kid string) *Key { return k.current.Load().byID[kid] }
 
@@ -249,6 +280,11 @@ func (k *Keyring) Keys() []KeyRecord { return k.current.Load().records }
 func (k *Keyring) Rotate(ctx context.Context, algs ...string) error {
 	k.rotate.Lock()
 	defer k.rotate.Unlock()
+	for _, alg := range algs {
+		if k.Active(alg) == nil {
+			return oauth.InvalidRequest("alg is one of %v, of which there are keys", k.Algs())
+		}
+	}
 	records, err := k.read(ctx)
 	if err != nil {
 		return err

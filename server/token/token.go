@@ -148,7 +148,7 @@ func (i *Issuer) Issue(ctx context.Context, authorization *Authorization) (text 
 	if authorization.Format == oauth.FormatOpaque {
 		h := handle{kind: kindAccess, client: client.ID, id: id, secret: newSecret()}
 		text, hash = h.String(), h.hash()
-	} else if text, err = i.sign(client.TokenAlg, &claims); err != nil {
+	} else if text, err = i.sign(ctx, client.TokenAlg, &claims); err != nil {
 		return "", 0, err
 	}
 	if len(text) > MaxToken {
@@ -163,10 +163,10 @@ func (i *Issuer) Issue(ctx context.Context, authorization *Authorization) (text 
 }
 
 // sign makes a JWT access token.
-func (i *Issuer) sign(alg string, claims *Claims) (string, error) {
-	key := i.Keys.Active(alg)
-	if key == nil {
-		return "", fmt.Errorf("no signing key for %s", alg)
+func (i *Issuer) sign(ctx context.Context, alg string, claims *Claims) (string, error) {
+	key, err := i.Keys.signing(ctx, alg)
+	if err != nil {
+		return "", err
 	}
 	started := time.Now()
 	compact, err := key.Sign(TypeAccessToken, claims)
@@ -317,10 +317,10 @@ func refused(err error) error {
 }
 
 // SignIntrospection signs an introspection answer (RFC 9701 section 5).
-func (i *Issuer) SignIntrospection(alg string, claims any) (string, error) {
-	key := i.Keys.Active(alg)
-	if key == nil {
-		return "", fmt.Errorf("no signing key for %s", alg)
+func (i *Issuer) SignIntrospection(ctx context.Context, alg string, claims any) (string, error) {
+	key, err := i.Keys.signing(ctx, alg)
+	if err != nil {
+		return "", err
 	}
 	return key.Sign(TypeIntrospection, claims)
 }
