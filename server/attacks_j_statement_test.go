@@ -177,6 +177,7 @@ func TestAttackJ2StatementGoesNowherePrivate(t *testing.T) {
 func TestAttackJ3Fetches(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Registering())
+	s.Clock.Freeze() // what fails may be tried again after ten seconds
 	var zipped bytes.Buffer
 	bomb := gzip.NewWriter(&zipped)
 	_, _ = bomb.Write(make([]byte, 10<<20))
@@ -237,7 +238,7 @@ func TestAttackJ3Fetches(t *testing.T) {
 				t.Errorf("%d fetches for all of them, want 1", fetches)
 			}
 			// Twice three seconds, and what a busy machine needs.
-			if took := time.Since(begun); took > 15*time.Second {
+			if took := time.Since(begun); took > time.Minute {
 				t.Errorf("took %s", took)
 			}
 		})

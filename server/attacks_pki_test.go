@@ -149,5 +149,5 @@ func dialer(t testing.TB, s *servertest.Server, change func(*tls.Config)) *http.
 	change(config)
 	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	return &http.Client{Transport: transport, Timeout: servertest.Patience}
 }

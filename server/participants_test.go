@@ -429,7 +429,7 @@ func TestParticipantGoneAway(t *testing.T) {
 		}
 		// Either it comes to be, and can be deleted, or it does not. The server may see the
 		// order after the first attempt to delete it.
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(servertest.Patience); ; time.Sleep(10 * time.Millisecond) {
 			deleted := operate(t, s, "DELETE", "/participants/acme", "")
 			if deleted.Status != 204 && deleted.Status != 404 && deleted.Status != 409 {
 				t.Fatalf("after %v: %s", wait, deleted)
