@@ -25,6 +25,7 @@ type Limits struct {
 	Write      time.Duration // 30 s
 	Idle       time.Duration // between requests, 2 min
 	Drain      time.Duration // of all requests in flight when the server ends, 10 s
+	Fetch      time.Duration // of one document that a client points to, 3 s
 }
 
 func (l Limits) filled() Limits {
@@ -35,6 +36,7 @@ func (l Limits) filled() Limits {
 		Write:      cmp.Or(l.Write, 30*time.Second),
 		Idle:       cmp.Or(l.Idle, 2*time.Minute),
 		Drain:      cmp.Or(l.Drain, 10*time.Second),
+		Fetch:      l.Fetch, // the fetcher has its own default
 	}
 }
 

@@ -168,7 +168,7 @@ func Refused(t testing.TB, change ...func(*server.Config)) error {
 const Patience = 2 * time.Minute
 
 // patient are a server's limits for the same reason; who tests the limits sets others.
-var patient = server.Limits{Handshake: Patience, ReadHeader: Patience, Read: Patience, Write: Patience, Drain: Patience}
+var patient = server.Limits{Handshake: Patience, ReadHeader: Patience, Read: Patience, Write: Patience, Drain: Patience, Fetch: Patience}
 
 func prepare(t testing.TB, dir string, options func(*server.Options), change []func(*server.Config)) (*Server, error) {
 	t.Helper()
