@@ -191,7 +191,7 @@ func (p *process) stop() error {
 			return fmt.Errorf("%s: %w\n%s", p.command, err, &p.err)
 		}
 		return nil
-	case <-time.After(20 * time.Second):
+	case <-time.After(startTimeout):
 		_ = p.command.Process.Kill()
 		return fmt.Errorf("%s did not end when asked to", p.command)
 	}
