@@ -241,9 +241,8 @@ func TestAttackB15(t *testing.T) { // not parallel: it measures memory
 	flood(2200) // fills what is kept of failures
 	before := heap(s)
 	flood(2000)
-	if grown := heap(s) - before; grown > 2<<20 {
-		t.Errorf("2000 refused assertions hold %d KiB", grown>>10)
-	}
+	// In the end, because the runtime frees at its own pace what pools and connections held.
+	eventually(t, "less than 2 MiB held by 2000 refused assertions", func() bool { return heap(s)-before < 2<<20 })
 }
 
 // heap is the memory in use after a collection, but for the log.
