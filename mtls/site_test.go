@@ -84,7 +84,10 @@ func (s *site) client(edit func(*tls.Config)) *http.Client {
 	if edit != nil {
 		edit(config)
 	}
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: slices.Contains(config.NextProtos, "h2") || config.NextProtos == nil}}
+	return &http.Client{
+		Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: slices.Contains(config.NextProtos, "h2") || config.NextProtos == nil},
+		Timeout:   longEnough,
+	}
 }
 
 func (s *site) failure(t *testing.T, cause string) HandshakeFailure {

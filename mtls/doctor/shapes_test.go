@@ -350,3 +350,18 @@ func TestClocks(t *testing.T) {
 		{name: "odd date", server: dated("yesterday"), option: frozen, want: []string{"warn | mtls | clock | no readable Date header"}},
 	})
 }
+
+// TestSlowAnswerIsNoWrongClock: a Date from any time of the exchange may be right.
+func TestSlowAnswerIsNoWrongClock(t *testing.T) {
+	t.Parallel()
+	sent := begun.Truncate(time.Second).Add(time.Second / 2)
+	for _, row := range []struct{ date, took, skew time.Duration }{
+		{0, 0, 0}, {0, 20 * time.Second, 0}, {20 * time.Second, 20 * time.Second, 0},
+		{-7 * time.Second, 0, -7 * time.Second}, {-7 * time.Second, 20 * time.Second, -7 * time.Second}, {27 * time.Second, 20 * time.Second, 7 * time.Second},
+	} {
+		x := &exchange{header: http.Header{"Date": {sent.Add(row.date).UTC().Format(http.TimeFormat)}}}
+		if x.measureClock(sent, sent.Add(row.took)); !x.dated || x.skew != row.skew {
+			t.Errorf("a Date %s after a request that took %s: %s, want %s", row.date, row.took, x.skew, row.skew)
+		}
+	}
+}
