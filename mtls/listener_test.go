@@ -309,9 +309,16 @@ type temporary struct{ error }
 
 func (temporary) Temporary() bool { return true }
 
-func (s *scripted) Accept() (net.Conn, error) { s.calls.Add(1); return nil, <-s.errs }
-func (s *scripted) Close() error              { close(s.errs); return nil }
-func (s *scripted) Addr() net.Addr            { return &net.TCPAddr{} }
+func (s *scripted) Accept() (net.Conn, error) {
+	s.calls.Add(1)
+	err, more := <-s.errs
+	if !more {
+		err = net.ErrClosed
+	}
+	return nil, err
+}
+func (s *scripted) Close() error   { close(s.errs); return nil }
+func (s *scripted) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestAcceptErrors(t *testing.T) {
 	inner := &scripted{errs: make(chan error, 1000)}
