@@ -160,7 +160,7 @@ func mustKey(t testing.TB, key crypto.Signer) []byte {
 func TestLoadIsFast(t *testing.T) {
 	s := newSandbox(t)
 	best := time.Hour
-	for range 5 {
+	for i := 0; i < 200 && best > 5*time.Millisecond; i++ { // the machine may be busy with something else
 		start := time.Now()
 		if _, err := certs.Load(t.Context(), s.config); err != nil {
 			t.Fatal(err)

@@ -237,7 +237,7 @@ func TestCRLFileIsWatched(t *testing.T) {
 	c.write(t, c.sign(t, nil))
 	f := c.mustLoad(t, false)
 	c.write(t, c.sign(t, c.listing))
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		if _, revoked := f.Revoked(c.leaf, c.Issuing()); revoked {
 			return

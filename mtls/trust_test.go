@@ -298,12 +298,14 @@ func TestVerifyMazeIsCheap(t *testing.T) {
 	}
 	trust := trustIn(t, TrustConfig{}, root)
 	p := present(t, chain...)
-	start := time.Now()
-	refused(t, trust, p, CheckChain, "")
-	if took := time.Since(start); took > 500*time.Millisecond {
-		t.Errorf("took %v", took)
-	} else {
-		t.Logf("took %v", took)
+	best := time.Hour
+	for i := 0; i < 20 && best > 500*time.Millisecond; i++ { // the machine may be busy with something else
+		start := time.Now()
+		refused(t, trust, p, CheckChain, "")
+		best = min(best, time.Since(start))
+	}
+	if best > 500*time.Millisecond {
+		t.Errorf("took %v", best)
 	}
 }
 

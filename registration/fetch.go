@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,7 +24,7 @@ import (
 
 // Bounds of one fetch and of all that run at once.
 const (
-	fetchTimeout  = 3 * time.Second // from name lookup to the last byte
+	fetchTimeout  = 3 * time.Second // unless another is configured
 	maxFetchBytes = jwk.MaxSet
 	maxFetches    = 64 // at once
 )
@@ -46,6 +47,8 @@ type FetchConfig struct {
 	AnyPort bool
 	// RootCAs are who may vouch for the other server; nil is the system's.
 	RootCAs *x509.CertPool
+	// Timeout is for one fetch, from name lookup to the last byte; 0 is 3 s.
+	Timeout time.Duration
 	// Own are documents of this process, which are not fetched over the network; nil
 	// for none.
 	Own Own
@@ -63,7 +66,7 @@ type Own interface {
 
 // Fetcher fetches what clients point to, and cannot be pointed at the inside of
 // the network: https only, no redirects, no proxy, no compression, at most 3
-// seconds and 64 KiB, and every address is judged when it is dialled, so that a
+// seconds, unless told otherwise, and 64 KiB, and every address is judged when it is dialled, so that a
 // name which answers differently the second time gains nothing. It also keeps
 // the key sets it has fetched. It is safe for concurrent use.
 type Fetcher struct {
@@ -79,7 +82,7 @@ type Fetcher struct {
 func NewFetcher(config FetchConfig) *Fetcher {
 	f := &Fetcher{
 		own:     config.Own,
-		timeout: fetchTimeout,
+		timeout: cmp.Or(config.Timeout, fetchTimeout),
 		slots:   make(chan struct{}, maxFetches),
 	}
 	sets := jwk.CacheConfig{What: "jwks_uri", Load: f.Get, Fresh: maxFresh, Stale: maxStale, Refuse: testkeys.Refuse, Now: config.Now}

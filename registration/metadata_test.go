@@ -107,7 +107,7 @@ func TestParseMetadataRefuses(t *testing.T) {
 			start := time.Now()
 			_, err := ParseMetadata([]byte(test.text), JSON)
 			wantRefusal(t, err, oauth.CodeInvalidClientMetadata, test.want)
-			if took := time.Since(start); took > 2*time.Second {
+			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("took %s", took)
 			}
 		})
@@ -185,7 +185,7 @@ func TestParseMetadataYAMLRefuses(t *testing.T) {
 			start := time.Now()
 			_, err := ParseMetadata([]byte(test.text), YAML)
 			wantRefusal(t, err, oauth.CodeInvalidClientMetadata, test.want)
-			if took := time.Since(start); took > 2*time.Second {
+			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("took %s", took)
 			}
 		})

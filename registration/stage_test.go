@@ -85,7 +85,7 @@ func keyServer(t testing.TB, key faults.Key) (uri string, fetch *registration.Fe
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	return server.URL + "/application.jwks", registration.NewFetcher(registration.FetchConfig{
-		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, AnyPort: true, RootCAs: roots,
+		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, AnyPort: true, RootCAs: roots, Timeout: time.Minute,
 	})
 }
 

@@ -346,16 +346,16 @@ func TestRefreshWithoutSecret(t *testing.T) {
 
 	prove := func(p *participant.Participant) string {
 		t.Helper()
-		proof, err := p.Proof(http.MethodPost, b.Issuer+"/auth/token", participant.Proof{Time: b.Clock.Now()})
+		proof, err := p.Proof(http.MethodPost, b.Issuer+"/auth/token", participant.Proof{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return proof
 	}
-	owner := &participant.Participant{DPoPKey: newKey(t)}
+	owner := &participant.Participant{DPoPKey: newKey(t), Now: b.Clock.Now}
 	bound := fetch("DPoP", prove(owner))
 	again := door{}.form("grant_type", "refresh_token", "client_id", "api-client", "refresh_token", bound.refresh).Encode()
-	for name, p := range map[string]*participant.Participant{"the same key": owner, "another key": {DPoPKey: newKey(t)}} {
+	for name, p := range map[string]*participant.Participant{"the same key": owner, "another key": {DPoPKey: newKey(t), Now: b.Clock.Now}} {
 		answer := b.send("POST", "/auth/token", again, "Content-Type", "application/x-www-form-urlencoded", "DPoP", prove(p))
 		if answer.Status != http.StatusUnauthorized || answer.Error() != "invalid_client" {
 			t.Errorf("bound tokens, %s: %s", name, answer)

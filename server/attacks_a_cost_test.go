@@ -150,28 +150,41 @@ func (publicOnly) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 // TestAttackA22 leaves handshakes half open; they end, and so do their goroutines.
 func TestAttackA22(t *testing.T) {
 	t.Parallel()
-	s := hurried(t)
+	half := func(s *servertest.Server) (open []net.Conn) {
+		for i := range 300 {
+			conn, err := net.Dial("tcp", strings.TrimPrefix([]string{s.Issuer, s.MTLS}[i%2], "https://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			if i%3 == 0 {
+				_, _ = conn.Write([]byte("\x16\x03\x01\x00\xf0\x01\x00\x00\xec"))
+			}
+			open = append(open, conn)
+		}
+		return open
+	}
+	s := limited(t, time.Hour)
 	tpp := s.TPP("tpp")
-	var open []net.Conn
-	for i := range 300 {
-		conn, err := net.Dial("tcp", strings.TrimPrefix([]string{s.Issuer, s.MTLS}[i%2], "https://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i%3 == 0 {
-			_, _ = conn.Write([]byte("\x16\x03\x01\x00\xf0\x01\x00\x00\xec"))
-		}
-		open = append(open, conn)
+	open := half(s)
+	askAll(t, s, tpp.HTTP, s.MTLS, "tpp", 200, "")
+	for _, conn := range open {
+		_ = conn.Close()
 	}
 	askAll(t, s, tpp.HTTP, s.MTLS, "tpp", 200, "")
+	s.Stop()
+
+	s = limited(t, 3*time.Second)
 	var ending sync.WaitGroup
-	for _, conn := range open {
-		ending.Go(func() { closed(t, conn, 40*time.Second); _ = conn.Close() })
+	for _, conn := range half(s) {
+		ending.Go(func() { closed(t, conn) })
 	}
 	ending.Wait()
 	eventually(t, "the end of the handshakes", func() bool { return handshakes() < 50 })
-	tpp.Connect()
-	askAll(t, s, tpp.HTTP, s.MTLS, "tpp", 200, "")
+	eventually(t, "an answer after them", func() bool {
+		response, err := holder(t, s, nil).Get(s.MTLS + "/jwks")
+		return err == nil && readAnswer(t, response).Status == http.StatusOK
+	})
 }
 
 // handshakes counts the goroutines that are in one.

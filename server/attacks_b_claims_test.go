@@ -83,6 +83,7 @@ func TestAttackB10B11(t *testing.T) {
 	s := servertest.Start(t)
 	tpp := s.TPP("jwt", servertest.JWT)
 	s.TPP("other", servertest.JWT, withKeys(t, &testkeys.P256(4).PublicKey, tpp.KeyID, "ES256"))
+	defer s.Clock.Freeze()()
 	now := s.Clock.Now().Unix()
 	// raw writes a claim as it is.
 	raw := func(name, value string) func(testing.TB, *servertest.TPP) string {
@@ -132,7 +133,7 @@ func TestAttackB10B11(t *testing.T) {
 	acceptAll(t, s, tpp, claiming("iat", now+8, "nbf", now+8))
 	acceptAll(t, s, tpp, claiming("nbf", now-3600, "iat", nil))
 	acceptAll(t, s, tpp, claiming("exp", float64(now)+59.5, "iat", float64(now)+0.25))
-	acceptAll(t, s, tpp, claiming("exp", s.Clock.Now().Unix()-5))
+	acceptAll(t, s, tpp, claiming("exp", now-29))
 }
 
 // spent sends one assertion and wants it refused, because it was used before.
@@ -182,10 +183,11 @@ func TestAttackB12B13B14(t *testing.T) {
 	}
 	// At the very end of the time in which the assertion would be good but for
 	// its jti, and after what has expired was swept.
+	defer s.Clock.Freeze()()
 	edge := claiming("exp", s.Clock.Now().Unix()+60)(t, tpp)
 	fresh := claiming("exp", s.Clock.Now().Unix()+60)(t, tpp)
 	wantAnswer(t, post(t, s, tpp.HTTP, all[0].url, withAssertion(all[0].form(), edge)), http.StatusOK, "")
-	s.Clock.Move(60*time.Second + 25*time.Second) // the skew is 30 s
+	s.Clock.Move(60*time.Second + 29*time.Second) // the skew is 30 s
 	server.EveryMinute(s.Server, context.Background())
 	spent(t, tpp, all[0], edge)
 	wantAnswer(t, post(t, s, tpp.HTTP, all[0].url, withAssertion(all[0].form(), fresh)), http.StatusOK, "")
@@ -239,9 +241,8 @@ func TestAttackB15(t *testing.T) { // not parallel: it measures memory
 	flood(2200) // fills what is kept of failures
 	before := heap(s)
 	flood(2000)
-	if grown := heap(s) - before; grown > 2<<20 {
-		t.Errorf("2000 refused assertions hold %d KiB", grown>>10)
-	}
+	// In the end, because the runtime frees at its own pace what pools and connections held.
+	eventually(t, "less than 2 MiB held by 2000 refused assertions", func() bool { return heap(s)-before < 2<<20 })
 }
 
 // heap is the memory in use after a collection, but for the log.

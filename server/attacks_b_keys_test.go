@@ -130,6 +130,7 @@ func TestAttackB4(t *testing.T) {
 
 	// Any number of unknown kids costs one fetch in 10 seconds.
 	s.Clock.Move(time.Minute)
+	defer s.Clock.Freeze()()
 	before := p.Requests.Load()
 	for i := range 400 {
 		form := withAssertion(doors(s.Issuer)[0].form(), heading("kid", fmt.Sprint("unknown-", i))(t, remote))
@@ -140,8 +141,7 @@ func TestAttackB4(t *testing.T) {
 			s.Clock.Move(time.Second)
 		}
 	}
-	// Ten seconds of the moved clock, and what really passed beside them.
-	if fetched := p.Requests.Load() - before; fetched < 1 || fetched > 6 {
+	if fetched := p.Requests.Load() - before; fetched < 1 || fetched > 2 {
 		t.Errorf("400 unknown kids caused %d fetches", fetched)
 	}
 	acceptAll(t, s, remote, heading("kid", "a"))
@@ -271,6 +271,7 @@ func TestAttackB18(t *testing.T) {
 	// (RFC 7517 section 4.5).
 	p := publishing(t, s, keys(t, "a", &testkeys.RSA(3).PublicKey, "a", &old.PublicKey, "a", testkeys.Ed25519(1).Public()))
 	tpp := s.TPP("remote", fetching(p))
+	defer s.Clock.Freeze()()
 	acceptAll(t, s, tpp, signing("ES256", "ES256", old, "kid", "a"))
 	acceptAll(t, s, tpp, signing("PS256", "PS256", testkeys.RSA(3), "kid", "a"))
 	acceptAll(t, s, tpp, signing("EdDSA", "", testkeys.Ed25519(1), "kid", "a"))

@@ -172,6 +172,7 @@ func TestAttackG1(t *testing.T) {
 	}
 	refuseProofs(t, all, proofForms())
 	refuseProofs(t, all, proofHeaders(t))
+	defer s.Clock.Freeze()()
 	refuseProofs(t, all, proofTimes(s))
 	for _, g := range all {
 		refuseProofs(t, []gate{g}, proofTargets(g))

@@ -32,6 +32,7 @@ func TestProofsAccepted(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	tpp := s.TPP("dpop", servertest.DPoP)
+	defer s.Clock.Freeze()()
 	now := s.Clock.Now().Unix()
 	for _, g := range gates(t, s, tpp) {
 		u, err := url.Parse(g.url)
@@ -103,6 +104,7 @@ func TestAttackG2(t *testing.T) {
 	}
 	// The longest a proof can live: made as far ahead as clocks may differ, used
 	// again when it is about to be too old.
+	defer s.Clock.Freeze()()
 	for _, g := range all[:2] {
 		proof := g.proof(t, "iat", s.Clock.Now().Add(27*time.Second).Unix())
 		wantAnswer(t, g.ask(t, []string{proof}, nil), 200, "")
@@ -276,6 +278,7 @@ func TestAttackG7(t *testing.T) {
 	answer := s.Do(foreign.HTTP, http.MethodPost, foreign.Provider.TokenEndpoint, formWithProof(t, foreign), withAssertion(url.Values{"grant_type": {"client_credentials"}}, claiming()(t, foreign)).Encode())
 	wantAnswer(t, answer, 400, "use_dpop_nonce")
 	theirs := answer.Header.Get("DPoP-Nonce")
+	defer s.Clock.Freeze()()             // or five minutes could end in between
 	for _, g := range gates(t, s, tpp) { // the participant has asked twice by itself
 		refusal := g.ask(t, []string{g.proof(t)}, nil)
 		wantAnswer(t, refusal, g.status, "use_dpop_nonce")

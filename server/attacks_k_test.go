@@ -24,7 +24,7 @@ func promptly(t *testing.T, what string, work func()) {
 	t.Helper()
 	started := time.Now()
 	work()
-	if took := time.Since(started); took > 10*time.Second {
+	if took := time.Since(started); took > time.Minute {
 		t.Errorf("%s took %s", what, took)
 	}
 }
@@ -167,9 +167,7 @@ func TestAttackK7(t *testing.T) { // not parallel: it measures memory
 	flood(1, 1_100) // fills what is kept of failures
 	memory, metrics := heap(s), series()
 	flood(2, 1_100)
-	if grown := heap(s) - memory; grown > 2<<20 {
-		t.Errorf("keys that callers choose hold %d KiB", grown>>10)
-	}
+	eventually(t, "less than 2 MiB held by keys that callers choose", func() bool { return heap(s)-memory < 2<<20 })
 	if grown := series() - metrics; grown > 20 {
 		t.Errorf("%d new lines of metrics", grown)
 	}

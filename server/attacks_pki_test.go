@@ -111,9 +111,14 @@ func (p *pki) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.certificate.Raw})
 }
 
+// writeFile puts a file in the place of another at once: who watches it sees either.
 func writeFile(t testing.TB, path string, text []byte) {
 	t.Helper()
-	if err := os.WriteFile(path, text, 0o600); err != nil {
+	written := path + ".written"
+	if err := os.WriteFile(written, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(written, path); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -149,5 +154,5 @@ func dialer(t testing.TB, s *servertest.Server, change func(*tls.Config)) *http.
 	change(config)
 	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	return &http.Client{Transport: transport, Timeout: servertest.Patience}
 }

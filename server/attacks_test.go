@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fapid/fapid/server/participant"
 	"github.com/fapid/fapid/server/servertest"
@@ -132,13 +131,8 @@ func checkRules(t testing.TB, s *servertest.Server, answer servertest.Answer, se
 	}
 	id := answer.Header.Get("X-Fapid-Trace")
 	mark := `"trace_id":"` + id + `"`
-	for range 200 {
-		// A long answer is on the wire before its event is finished.
-		if s.Log.Count(mark) > 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	// A long answer is on the wire before its event is finished.
+	eventually(t, "the log line", func() bool { return s.Log.Count(mark) > 0 })
 	if got := s.Log.Count(mark); id == "" || got != 1 {
 		t.Errorf("trace id %q is in %d log lines, want 1", id, got)
 	}
@@ -171,18 +165,10 @@ func checkSecrets(t testing.TB, s *servertest.Server, answer servertest.Answer, 
 	if len(secrets) == 0 {
 		return
 	}
-	trace, err := http.Get(s.Admin + "/traces/" + answer.Header.Get("X-Fapid-Trace") + "?format=json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = trace.Body.Close() }()
-	text, err := io.ReadAll(trace.Body)
-	if err != nil || trace.StatusCode != http.StatusOK {
-		t.Fatalf("trace: %d %v", trace.StatusCode, err)
-	}
+	text := s.Trace(answer)
 	for _, secret := range secrets {
 		switch {
-		case strings.Contains(string(text), secret):
+		case strings.Contains(text, secret):
 			t.Errorf("the trace holds a secret (%s): %s", secret, text)
 		case s.Log.Count(secret) > 0:
 			t.Errorf("the log holds a secret (%s)", secret)

@@ -253,7 +253,7 @@ func TestAuthorizationCheckDPoP(t *testing.T) {
 	tpp := g.s.TPP("tpp", servertest.DPoP)
 	token := tpp.Token(forTarget("accounts"))
 	proof := func(method, address string) http.Header {
-		text, err := tpp.Proof(method, address, participant.Proof{Token: token, Time: g.s.Clock.Now()})
+		text, err := tpp.Proof(method, address, participant.Proof{Token: token})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,7 +325,7 @@ func TestAuthorizationCheckNonce(t *testing.T) {
 	g := guarded{gateway: gateway{s, (&participant.Participant{}).Client(s.Roots()), "X-SSL-Client-Cert", formats[1].write}}
 	token := tpp.Token(forTarget("accounts"))
 	ask := func(nonce string) servertest.Answer {
-		text, err := tpp.Proof("GET", apiURL+"/accounts", participant.Proof{Token: token, Time: s.Clock.Now(), Nonce: nonce})
+		text, err := tpp.Proof("GET", apiURL+"/accounts", participant.Proof{Token: token, Nonce: nonce})
 		if err != nil {
 			t.Fatal(err)
 		}

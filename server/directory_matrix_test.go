@@ -146,7 +146,7 @@ func dpopBound(t *testing.T, s *servertest.Server, tpp *servertest.TPP) {
 	t.Helper()
 	token := tpp.Token(scope("directory:software"))
 	address := s.Registry + "/organisations"
-	proof, err := tpp.Proof(http.MethodGet, address, participant.Proof{Token: token, Time: s.Clock.Now()})
+	proof, err := tpp.Proof(http.MethodGet, address, participant.Proof{Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,7 @@ func expiresIn(t *testing.T, answer servertest.Answer) int {
 func TestEndIsAnnounced(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
+	defer s.Clock.Freeze()()
 	tpp := s.TPP("tpp")
 	stranger := holder(t, s, tpp.TransportKey, tpp.Transport...) // the certificate, and no client_id
 	metric := func() string {

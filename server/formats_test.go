@@ -65,6 +65,7 @@ func TestOpaqueToken(t *testing.T) {
 func TestOpaqueTokenExpires(t *testing.T) {
 	s := servertest.Start(t)
 	tpp := s.TPP("tpp", opaque, func(m *registration.Metadata) { m.AccessTokenExpiration = 60 })
+	defer s.Clock.Freeze()()
 	token := tpp.Token()
 	s.Clock.Move(59 * time.Second)
 	if answer := tpp.Bank(token); answer.Status != http.StatusOK {

@@ -188,6 +188,7 @@ func TestBearerOnce(t *testing.T) {
 	s := servertest.Start(t)
 	chain(t, s)
 	signer, shop := s.TPP("signer"), s.TPP("shop", servertest.Exchanging)
+	defer s.Clock.Freeze()()
 	var held string
 	for range rounds(t, 5) {
 		held = signer.Grant("signer", "exp", s.Clock.Now().Unix()+300)

@@ -111,7 +111,8 @@ func TestKilled(t *testing.T) {
 	s.Stop()
 
 	rounds, slowest := kills(t), time.Duration(0)
-	for range rounds {
+	whole := func() bool { return rounds <= 3 || len(k.made) == len(k.acts()) }
+	for round := 0; round < rounds || !whole() && round < 5*rounds; round++ { // what is promised is a matter of chance
 		child, took := k.start()
 		slowest = max(slowest, took)
 		k.verify()
@@ -122,7 +123,7 @@ func TestKilled(t *testing.T) {
 	_ = child.Process.Kill()
 	_ = child.Wait()
 	t.Logf("%d kills, promises %v, slowest start %s", rounds, k.made, slowest)
-	if len(k.made) < len(k.acts()) && rounds > 3 {
+	if !whole() {
 		t.Errorf("promises of the kinds %v only", k.made)
 	}
 }
@@ -195,7 +196,7 @@ func (k *killing) work(promises int, child *exec.Cmd) {
 	}
 	select {
 	case <-enough:
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		k.t.Error("the server acknowledges next to nothing")
 	}
 	time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)

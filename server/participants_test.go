@@ -13,12 +13,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server"
+	"github.com/fapid/fapid/server/directory"
 	"github.com/fapid/fapid/server/enrol"
 	"github.com/fapid/fapid/server/participant"
 	"github.com/fapid/fapid/server/servertest"
@@ -429,7 +431,7 @@ func TestParticipantGoneAway(t *testing.T) {
 		}
 		// Either it comes to be, and can be deleted, or it does not. The server may see the
 		// order after the first attempt to delete it.
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(servertest.Patience); ; time.Sleep(10 * time.Millisecond) {
 			deleted := operate(t, s, "DELETE", "/participants/acme", "")
 			if deleted.Status != 204 && deleted.Status != 404 && deleted.Status != 409 {
 				t.Fatalf("after %v: %s", wait, deleted)
@@ -454,6 +456,13 @@ func TestParticipantUnfinished(t *testing.T) {
 	for _, killed := range []func(){
 		func() {}, // at the very end
 		func() { want(t, operate(t, s, "DELETE", "/directory/organisations/"+first.OrganisationID, ""), 204) }, // at the very beginning
+		func() { // when the software was registered as a client, and was not there yet
+			client, _ := s.Clients("default").Get(first.SoftwareID)
+			want(t, operate(t, s, "DELETE", "/directory/organisations/"+first.OrganisationID, ""), 204)
+			if _, _, err := s.Clients("default").Put(t.Context(), client.Metadata); err != nil {
+				t.Fatal(err)
+			}
+		},
 	} {
 		killed()
 		if err := server.Unfinish(t.Context(), s.Server, "acme"); err != nil {
@@ -480,6 +489,39 @@ func TestParticipantUnfinished(t *testing.T) {
 	want(t, operate(t, s, "DELETE", "/participants/acme", ""), 204)
 	if after := population(t, s); after != before {
 		t.Errorf("before: %s\nafter: %s", before, after)
+	}
+}
+
+// leaving is a context that ends when it has been asked so often whether it has.
+type leaving struct {
+	context.Context
+	left atomic.Int32
+}
+
+func (l *leaving) Err() error {
+	if l.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Whoever makes software and goes away, whenever that is, leaves no client of it.
+func TestDirectoryGoneAway(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.WithDirectory)
+	m := s.Member("Alpha", aisp)
+	before := countClients(s)
+	var err error
+	for patience := int32(0); patience == 0 || err != nil; patience++ {
+		if there := countClients(s); there != before {
+			t.Fatalf("who went away after %d steps left %d clients", patience-1, there-before)
+		}
+		leaving := &leaving{Context: t.Context()}
+		leaving.left.Store(patience)
+		_, err = s.Directory().CreateSoftware(leaving, directory.SoftwareStatement{OrganisationID: m.Organisation, ClientName: "x"}, 0)
+	}
+	if there := countClients(s); there != before+1 {
+		t.Errorf("%d clients for one that stayed", there-before)
 	}
 }
 

@@ -156,7 +156,7 @@ func (r *realm) openClients(ctx context.Context, s *Server, sealer *store.Sealer
 	}
 	r.fetch = registration.NewFetcher(registration.FetchConfig{
 		AllowPrivate: r.config.JWKS.AllowPrivate, AnyPort: len(r.config.JWKS.AllowPrivate) > 0, RootCAs: roots, Now: r.now,
-		Own: s.ownDocuments(),
+		Own: s.ownDocuments(), Timeout: s.options.Limits.Fetch,
 	})
 	r.openInitial(s, sealer)
 	r.clients, err = registration.Open(ctx, registration.Config{

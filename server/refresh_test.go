@@ -162,6 +162,7 @@ func TestRefreshKeepsTheToken(t *testing.T) {
 func TestRefreshLostAnswer(t *testing.T) {
 	s := servertest.Start(t)
 	tpp := s.TPP("tpp", refreshing)
+	defer s.Clock.Freeze()()
 	first := begin(t, tpp)
 	lost := pairOf(t, refresh(tpp, first.refresh))
 	later(s)

@@ -97,6 +97,7 @@ func TestRegister(t *testing.T) {
 func TestRegistrationTokenWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Registering())
+	defer s.Clock.Freeze()()
 	r := s.Registrant(s.Issuer)
 	want(t, r.Register(servertest.Plain()), 201)
 	known := r.Token
@@ -125,7 +126,7 @@ func TestRegistrationTokenWhoseAnswerIsLost(t *testing.T) {
 	s.Clock.Move(59 * time.Second)
 	r.Token = known
 	want(t, r.Read(), 200)
-	s.Clock.Move(time.Second)
+	s.Clock.Move(2 * time.Second)
 	wantAnswer(t, r.Read(), 401, "invalid_token")
 	r.Token = last
 	want(t, r.Delete(), 204)

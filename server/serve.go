@@ -24,6 +24,8 @@ type Limits struct {
 	Read       time.Duration // header and body, 15 s
 	Write      time.Duration // 30 s
 	Idle       time.Duration // between requests, 2 min
+	Drain      time.Duration // of all requests in flight when the server ends, 10 s
+	Fetch      time.Duration // of one document that a client points to, 3 s
 }
 
 func (l Limits) filled() Limits {
@@ -33,16 +35,15 @@ func (l Limits) filled() Limits {
 		Read:       cmp.Or(l.Read, 15*time.Second),
 		Write:      cmp.Or(l.Write, 30*time.Second),
 		Idle:       cmp.Or(l.Idle, 2*time.Minute),
+		Drain:      cmp.Or(l.Drain, 10*time.Second),
+		Fetch:      l.Fetch, // the fetcher has its own default
 	}
 }
 
-const (
-	maxHeaderBytes = 64 << 10
-	drainTimeout   = 10 * time.Second
-)
+const maxHeaderBytes = 64 << 10
 
 // Serve listens on all doors, calls started once they are open, and serves
-// until ctx ends; requests in flight are then finished, for up to ten seconds.
+// until ctx ends; requests in flight are then finished, for as long as [Limits] say.
 func (s *Server) Serve(ctx context.Context, started func()) error {
 	servers, err := s.listenAll(ctx)
 	if err != nil {
@@ -146,7 +147,7 @@ func (s *Server) handshakeFailed(listener string) func(mtls.HandshakeFailure) {
 // that a load balancer can see that the server is no longer ready.
 func (s *Server) shutdown(ctx context.Context, doors []door) error {
 	s.draining.Store(true)
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.options.Limits.filled().Drain)
 	defer cancel()
 	failures := make([]error, len(doors))
 	for _, last := range []bool{false, true} {

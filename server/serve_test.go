@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -28,18 +29,24 @@ func TestShutdownDrains(t *testing.T) {
 	}
 	defer func() { _ = connection.Close() }()
 	body := "grant_type=client_credentials&client_id=tpp"
-	_, _ = fmt.Fprintf(connection, "POST /token HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", address, len(body), body[:10])
-	time.Sleep(50 * time.Millisecond) // the server has read the header
+	_, _ = fmt.Fprintf(connection, "POST /token HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", address, len(body))
+	answers := bufio.NewReader(connection)
+	if response, err := http.ReadResponse(answers, nil); err != nil || response.StatusCode != http.StatusContinue {
+		t.Fatalf("the server does not read the body: %v, %v", response, err)
+	}
+	_, _ = io.WriteString(connection, body[:10])
 
 	stopped := make(chan struct{})
 	go func() { s.Stop(); close(stopped) }()
-	time.Sleep(50 * time.Millisecond) // the listeners are closed
-	if late, err := tls.Dial("tcp", address, config); err == nil {
-		_ = late.Close()
-		t.Error("a server that ends takes new connections")
-	}
+	eventually(t, "the end of new connections", func() bool {
+		late, err := tls.Dial("tcp", address, config)
+		if err == nil {
+			_ = late.Close()
+		}
+		return err != nil
+	})
 	_, _ = io.WriteString(connection, body[10:])
-	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	response, err := http.ReadResponse(answers, nil)
 	if err != nil {
 		t.Fatalf("the request in flight was cut: %v", err)
 	}
@@ -49,7 +56,7 @@ func TestShutdownDrains(t *testing.T) {
 	}
 	select {
 	case <-stopped:
-	case <-time.After(15 * time.Second):
+	case <-time.After(servertest.Patience):
 		t.Error("the server did not end")
 	}
 }
@@ -148,7 +155,9 @@ func TestChangesUnderLoad(t *testing.T) {
 		if changes++; changes%2 == 0 {
 			text = []byte("garbage")
 		}
-		writeFile(t, path, text)
+		if err := os.WriteFile(path, text, 0o600); err != nil { // in place, so that it may be read half written
+			t.Fatal(err)
+		}
 		if changes <= 40 { // and then the set is full
 			if err := s.RotateKey(t.Context(), "default", []string{"ES256", "PS256", "EdDSA"}[changes%3]); err != nil {
 				t.Fatal(err)

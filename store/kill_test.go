@@ -51,8 +51,9 @@ func writeUntilKilled(path string) {
 	os.Exit(1)
 }
 
-// killed runs a child for a while and returns what it has acknowledged.
-func killed(t *testing.T, path string, after time.Duration) (acknowledged []string) {
+// killed runs a child for a while, counted from its start or from when it first
+// acknowledges something, and returns what it has acknowledged.
+func killed(t *testing.T, path string, after time.Duration, writing bool) (acknowledged []string) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childEnv+"="+path)
@@ -64,10 +65,15 @@ func killed(t *testing.T, path string, after time.Duration) (acknowledged []stri
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(after, func() { _ = child.Process.Kill() })
+	kill := func() { time.AfterFunc(after, func() { _ = child.Process.Kill() }) }
+	if !writing {
+		kill()
+	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		acknowledged = append(acknowledged, lines.Text())
+		if acknowledged = append(acknowledged, lines.Text()); writing && len(acknowledged) == 1 {
+			kill()
+		}
 	}
 	if err := child.Wait(); err != nil && child.ProcessState.ExitCode() != -1 {
 		t.Fatalf("the child gave up: %v", err)
@@ -85,7 +91,7 @@ func TestKill(t *testing.T) {
 		rounds = 5
 	}
 	for round := range rounds {
-		all = append(all, killed(t, path, time.Duration(10+rand.IntN(60))*time.Millisecond)...)
+		all = append(all, killed(t, path, time.Duration(rand.IntN(60))*time.Millisecond, true)...)
 		s, err := store.Open(path, store.Options{})
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
@@ -112,7 +118,7 @@ func TestKill(t *testing.T) {
 func TestKillWhileCreating(t *testing.T) {
 	for round := range 12 {
 		path := filepath.Join(t.TempDir(), "fapid.db")
-		killed(t, path, time.Duration(2000+round*800)*time.Microsecond)
+		killed(t, path, time.Duration(2000+round*800)*time.Microsecond, false)
 		s, err := store.Open(path, store.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -146,9 +146,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// startTimeout is long because a first start makes two dozen RSA keys, and a
-// machine that runs all tests at once is slow.
-const startTimeout = 2 * time.Minute
+// startTimeout is long because a first start makes two dozen RSA keys, `go run` links
+// the program, and a machine that runs all tests at once is slow.
+const startTimeout = 5 * time.Minute
 
 // start runs fapid in a folder until it has printed the ready text.
 func start(folder string, env []string, ready string, args ...string) (*process, error) {
@@ -191,7 +191,7 @@ func (p *process) stop() error {
 			return fmt.Errorf("%s: %w\n%s", p.command, err, &p.err)
 		}
 		return nil
-	case <-time.After(20 * time.Second):
+	case <-time.After(startTimeout):
 		_ = p.command.Process.Kill()
 		return fmt.Errorf("%s did not end when asked to", p.command)
 	}

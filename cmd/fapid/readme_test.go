@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,7 +199,11 @@ func (r *reader) startAPI(b block) {
 			r.Logf("%s:%d: the API said: %s", r.page, b.line, complaints.String())
 		}
 	})
-	for deadline := time.Now().Add(20 * time.Second); free("localhost:" + r.api); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(startTimeout); ; time.Sleep(20 * time.Millisecond) {
+		if connection, err := net.Dial("tcp", "localhost:"+r.api); err == nil {
+			_ = connection.Close()
+			return
+		}
 		if time.Now().After(deadline) {
 			r.Fatalf("%s:%d: the API does not listen", r.page, b.line)
 		}

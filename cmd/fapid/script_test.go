@@ -21,8 +21,6 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   filepath.Join("testdata", "script"),
 		Setup: setUp,
-		// A server that should have been refused would run for ever.
-		Deadline: time.Now().Add(9 * time.Minute),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sandbox": sandboxCommand, "dev": devScriptCommand, "serve": serveScriptCommand, "shutdown": stopCommand,
 			"exits": exitsCommand, "mode": modeCommand, "json": jsonCommand, "port": portCommand, "ports": portsCommand,

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,8 +59,11 @@ func TestDeadHosts(t *testing.T) {
 		silent:        "connected, but no TLS: no answer in time",
 		closing:       "connected, but no TLS: EOF",
 	} {
-		start := time.Now()
-		r, err := Examine(context.Background(), Options{URL: addr, Timeout: time.Second})
+		patience := time.Minute
+		if addr == silent {
+			patience = time.Second
+		}
+		r, err := Examine(context.Background(), Options{URL: addr, Timeout: patience})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,9 +73,6 @@ func TestDeadHosts(t *testing.T) {
 			"skip | discovery | metadata | the issuer's host did not answer",
 			skipIssuer, skipAliases, skipCertificate,
 		)
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("%s: took %s", addr, took)
-		}
 		if !r.Failed() || len(r.Fixes) != 1 {
 			t.Errorf("%s: failed %v, fixes %q", addr, r.Failed(), r.Fixes)
 		}
@@ -91,17 +92,14 @@ func TestSilentHosts(t *testing.T) {
 		aliases["userinfo_endpoint"] = "https://" + silent + "/userinfo"
 	})(t, s)
 	s.serve(t)
-	start := time.Now()
-	r := s.examine(t, func(opt *Options) { opt.Timeout = time.Second })
+	// Whoever does answer has to within the same time.
+	r := s.examine(t, func(opt *Options) { opt.Timeout = 4 * time.Second })
 	wantLines(t, s.troubles(r),
 		"fail | "+silent+" | reachable | connected, but no TLS: no answer in time",
-		"skip | mtls | renegotiation | no answer over TLS 1.2: no answer within 1s",
+		"skip | mtls | renegotiation | no answer over TLS 1.2: no answer within 4s",
 		skipTickets,
-		"warn | mtls | token request with your certificate | no answer: no answer within 1s",
-		"warn | mtls | token request without a certificate | no answer: no answer within 1s")
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("took %s", took)
-	}
+		"warn | mtls | token request with your certificate | no answer: no answer within 4s",
+		"warn | mtls | token request without a certificate | no answer: no answer within 4s")
 }
 
 // TestRenegotiation uses OpenSSL, because Go's server never renegotiates.
@@ -113,10 +111,9 @@ func TestRenegotiation(t *testing.T) {
 	}
 	s := goodServer(t)
 	file := writePEM(t, "server.pem", append(certificateBlocks(s.ca.leaf(t, testkeys.RSA(3), nil)), keyBlock(t, testkeys.RSA(3)))...)
-	addr := freeAddress(t)
 	// In s_server, "R" on standard input asks for a client certificate by
 	// renegotiation; it is typed whenever a request has arrived.
-	cmd := exec.Command(openssl, "s_server", "-accept", addr, "-cert", file, "-key", file, "-tls1_2")
+	cmd := exec.Command(openssl, "s_server", "-accept", "127.0.0.1:0", "-cert", file, "-key", file, "-tls1_2")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -132,33 +129,24 @@ func TestRenegotiation(t *testing.T) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	ready := make(chan struct{})
+	lines := bufio.NewScanner(out)
+	addr, listens := "", false
+	for !listens && lines.Scan() {
+		addr, listens = strings.CutPrefix(lines.Text(), "ACCEPT ")
+	}
+	if !listens {
+		t.Fatal("s_server does not say where it listens")
+	}
 	go func() {
-		lines := bufio.NewScanner(out)
 		for lines.Scan() {
-			switch lines.Text() {
-			case "ACCEPT":
-				close(ready)
-			case "POST / HTTP/1.1":
+			if lines.Text() == "POST / HTTP/1.1" {
 				io.WriteString(in, "R\n")
 			}
 		}
 	}()
-	<-ready
 	h := &host{addr: addr, name: "127.0.0.1", token: "https://" + addr, mtls: true}
-	e := &examination{probe: prober{timeout: 5 * time.Second, now: time.Now}}
+	e := &examination{probe: prober{timeout: time.Minute, now: time.Now}}
 	h.withTLS12 = e.emptyTokenRequest(context.Background(), h, anything())
 	h.versions = map[uint16]handshake{h.withTLS12.version: h.withTLS12.handshake}
 	wantLines(t, s.lines(e.judgeRenegotiation(h)), "fail |  | renegotiation | the server renegotiates before it answers")
-}
-
-// freeAddress is one that nobody listens on just now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

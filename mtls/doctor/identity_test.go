@@ -26,7 +26,7 @@ func TestOwnCertificate(t *testing.T) {
 		return sign(t, template, template, testkeys.RSA(4).Public(), testkeys.RSA(4))
 	}
 	weak := weakRSA(t)
-	yesterday, lastWeek := time.Now().Add(-24*time.Hour), time.Now().Add(-7*24*time.Hour)
+	yesterday, lastWeek := begun.Add(-24*time.Hour), begun.Add(-7*24*time.Hour)
 
 	for _, test := range []struct {
 		name  string
@@ -87,8 +87,8 @@ func TestOwnCertificate(t *testing.T) {
 		{name: "expired", cert: issue(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = lastWeek, yesterday }), want: []string{
 			"fail | certificate dates | " + day(lastWeek) + " to " + day(yesterday) + ", expired 24 hours ago",
 		}},
-		{name: "expires soon", cert: issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(10*24*time.Hour + time.Hour) }), want: []string{
-			"warn | certificate dates | START to " + day(time.Now().Add(10*24*time.Hour+time.Hour)) + ", 10 days left",
+		{name: "expires soon", cert: issue(func(c *x509.Certificate) { c.NotAfter = begun.Add(10*24*time.Hour + time.Hour) }), want: []string{
+			"warn | certificate dates | START to " + day(begun.Add(10*24*time.Hour+time.Hour)) + ", 10 days left",
 		}},
 		{name: "weak key", cert: certificateBlocks(ca.client(t, weak, nil), ca.issuing), key: []*pem.Block{keyBlock(t, weak)}, want: []string{
 			"fail | certificate strength | RSA 1024, signed with SHA256-RSA",

@@ -33,10 +33,10 @@ func sign(t *testing.T, template, parent *x509.Certificate, public crypto.Public
 	t.Helper()
 	template.SerialNumber = big.NewInt(serials.Add(1))
 	if template.NotBefore.IsZero() {
-		template.NotBefore = time.Now().Add(-time.Hour)
+		template.NotBefore = begun.Add(-time.Hour)
 	}
 	if template.NotAfter.IsZero() {
-		template.NotAfter = time.Now().Add(90*24*time.Hour + 30*time.Minute)
+		template.NotAfter = begun.Add(90*24*time.Hour + 12*time.Hour)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
 	if err != nil {

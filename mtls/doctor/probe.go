@@ -212,14 +212,17 @@ func settle(conn *tls.Conn, round time.Duration) (early io.Reader, err error) {
 }
 
 // measureClock compares the Date header with the middle of the exchange. Date
-// is cut to whole seconds (RFC 9110 section 6.6.1), so half of one is added.
+// is cut to whole seconds (RFC 9110 section 6.6.1), so half of one is added. It was
+// written at any time of the exchange: that a slow one takes says nothing of the clock.
 func (x *exchange) measureClock(sent, received time.Time) {
 	date, err := http.ParseTime(x.header.Get("Date"))
 	if err != nil {
 		return
 	}
 	x.dated = true
-	x.skew = date.Add(time.Second / 2).Sub(sent.Add(received.Sub(sent) / 2))
+	half := received.Sub(sent) / 2
+	x.skew = date.Add(time.Second / 2).Sub(sent.Add(half))
+	x.skew -= min(max(x.skew, -half), half)
 }
 
 func isTimeout(err error) bool {

@@ -18,6 +18,10 @@ import (
 	"github.com/fapid/fapid/testkeys"
 )
 
+// begun is from when the tests count dates, so that no midnight comes between the one
+// that is issued and the one that is wanted.
+var begun = time.Now()
+
 // fakeServer is an authorization server as the doctor sees it: two listeners
 // and some metadata. A test changes what it is about before serve.
 type fakeServer struct {
@@ -138,7 +142,7 @@ func (s *fakeServer) examine(t *testing.T, change func(*Options)) Report {
 		CAFile:   writePEM(t, "ca.pem", certificateBlocks(s.ca.root)...),
 		CertFile: writePEM(t, "client.pem", certificateBlocks(client, s.ca.issuing)...),
 		KeyFile:  writePEM(t, "client.key", keyBlock(t, testkeys.RSA(4))),
-		Timeout:  5 * time.Second,
+		Timeout:  time.Minute, // milliseconds, where a machine does nothing else
 	}
 	if change != nil {
 		change(&opt)
@@ -160,7 +164,7 @@ func (s *fakeServer) lines(findings []Finding) []string {
 }
 
 func (s *fakeServer) stable(line string) string {
-	pairs := []string{day(time.Now().Add(-time.Hour)), "START", day(time.Now().Add(90*24*time.Hour + 30*time.Minute)), "END"}
+	pairs := []string{day(begun.Add(-time.Hour)), "START", day(begun.Add(90*24*time.Hour + 12*time.Hour)), "END"}
 	if s.standardAddr != "" {
 		pairs = append(pairs, s.standardAddr, "std", s.mtlsAddr, "mtls")
 	}
@@ -207,5 +211,5 @@ func findingNamed(t *testing.T, r Report, on, name string) Finding {
 }
 
 func expired(c *x509.Certificate) {
-	c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-36*time.Hour)
+	c.NotBefore, c.NotAfter = begun.Add(-48*time.Hour), begun.Add(-36*time.Hour)
 }

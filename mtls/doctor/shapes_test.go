@@ -58,13 +58,13 @@ func TestServerCertificates(t *testing.T) {
 	}
 	runShapes(t, []shape{
 		{name: "expired", server: issue(expired), want: []string{
-			"fail | mtls | server certificate dates | " + day(time.Now().Add(-48*time.Hour)) + " to " + day(time.Now().Add(-36*time.Hour)) + ", expired 36 hours ago",
+			"fail | mtls | server certificate dates | " + day(begun.Add(-48*time.Hour)) + " to " + day(begun.Add(-36*time.Hour)) + ", expired 36 hours ago",
 		}},
-		{name: "not yet valid", server: issue(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(48 * time.Hour) }), want: []string{
-			"fail | mtls | server certificate dates | " + day(time.Now().Add(48*time.Hour)) + " to END, not valid yet",
+		{name: "not yet valid", server: issue(func(c *x509.Certificate) { c.NotBefore = begun.Add(48 * time.Hour) }), want: []string{
+			"fail | mtls | server certificate dates | " + day(begun.Add(48*time.Hour)) + " to END, not valid yet",
 		}},
-		{name: "expires soon", server: issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(30 * time.Hour) }), want: []string{
-			"warn | mtls | server certificate dates | START to " + day(time.Now().Add(30*time.Hour)) + ", 29 hours left",
+		{name: "expires soon", server: issue(func(c *x509.Certificate) { c.NotAfter = begun.Add(30 * time.Hour) }), want: []string{
+			"warn | mtls | server certificate dates | START to " + day(begun.Add(30*time.Hour)) + ", 29 hours left",
 		}},
 		{name: "other name", server: issue(func(c *x509.Certificate) { c.IPAddresses = nil }), want: []string{
 			"fail | mtls | server certificate names | localhost",
@@ -101,7 +101,7 @@ func TestServerCertificates(t *testing.T) {
 				return &rsa, nil
 			}
 		}, want: []string{
-			"fail | mtls (TLS 1.2) | server certificate dates | " + day(time.Now().Add(-48*time.Hour)) + " to " + day(time.Now().Add(-36*time.Hour)) + ", expired 36 hours ago",
+			"fail | mtls (TLS 1.2) | server certificate dates | " + day(begun.Add(-48*time.Hour)) + " to " + day(begun.Add(-36*time.Hour)) + ", expired 36 hours ago",
 		}},
 		{name: "root unknown to the tester", option: func(t *testing.T, s *fakeServer, opt *Options) {
 			other := newAuthority(t, "Other", testkeys.P256(1), testkeys.P256(2))
@@ -349,4 +349,19 @@ func TestClocks(t *testing.T) {
 		{name: "no date", server: dated(), option: frozen, want: []string{"warn | mtls | clock | no readable Date header"}},
 		{name: "odd date", server: dated("yesterday"), option: frozen, want: []string{"warn | mtls | clock | no readable Date header"}},
 	})
+}
+
+// TestSlowAnswerIsNoWrongClock: a Date from any time of the exchange may be right.
+func TestSlowAnswerIsNoWrongClock(t *testing.T) {
+	t.Parallel()
+	sent := begun.Truncate(time.Second).Add(time.Second / 2)
+	for _, row := range []struct{ date, took, skew time.Duration }{
+		{0, 0, 0}, {0, 20 * time.Second, 0}, {20 * time.Second, 20 * time.Second, 0},
+		{-7 * time.Second, 0, -7 * time.Second}, {-7 * time.Second, 20 * time.Second, -7 * time.Second}, {27 * time.Second, 20 * time.Second, 7 * time.Second},
+	} {
+		x := &exchange{header: http.Header{"Date": {sent.Add(row.date).UTC().Format(http.TimeFormat)}}}
+		if x.measureClock(sent, sent.Add(row.took)); !x.dated || x.skew != row.skew {
+			t.Errorf("a Date %s after a request that took %s: %s, want %s", row.date, row.took, x.skew, row.skew)
+		}
+	}
 }

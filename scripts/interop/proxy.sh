@@ -17,9 +17,10 @@ stop() {
 trap 'stop; rm -rf "$work"' EXIT
 fail() { echo "FAILED  $*" >&2; exit 1; }
 
-# until_works COMMAND ...: for ten seconds.
+# until_works COMMAND ...: for two minutes, because a first start makes two dozen RSA
+# keys, which takes a slow machine long.
 until_works() {
-	for _ in $(seq 100); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done
+	for _ in $(seq 1200); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done
 	tail -n 20 "$work"/*.log >&2
 	fail "$* never worked"
 }

@@ -248,7 +248,7 @@ func TestCostlyKeys(t *testing.T) {
 		}
 		text := encoding.EncodeToString([]byte(header)) + "." + encoding.EncodeToString(payload) + "." + encoding.EncodeToString(make([]byte, 256))
 		fastest := time.Hour
-		for range 20 { // the machine may be busy with something else
+		for i := 0; i < 1000 && fastest > slowdown*time.Millisecond; i++ { // the machine may be busy with something else
 			started := time.Now()
 			_, err := b.verify(t.Context(), sender(text), policy(), nil)
 			fastest = min(fastest, time.Since(started))

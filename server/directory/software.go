@@ -158,7 +158,8 @@ func (d *Directory) CreateSoftware(ctx context.Context, s SoftwareStatement, mos
 	}
 	if err := d.commit(ctx, d.claim(s.ID), d.putSoftware(nil, &s)); err != nil {
 		if s.RtsClientCreated {
-			_ = d.clients.Delete(ctx, s.ClientID) // else it stays, and nobody has a certificate for it
+			// Else it stays, and nobody has a certificate for it. Whoever asked may have gone.
+			_ = d.clients.Delete(context.WithoutCancel(ctx), s.ClientID)
 		}
 		return nil, err
 	}
@@ -195,6 +196,20 @@ func (d *Directory) register(ctx context.Context, s *SoftwareStatement) error {
 		return fmt.Errorf("register the software as a client: %w", err)
 	}
 	return nil
+}
+
+// Forget removes the client that was registered for software which never came to be,
+// because the server was killed in between. Where there is the software, it does nothing.
+func (d *Directory) Forget(ctx context.Context, software string) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if _, there := find(d, &d.software, software); there {
+		return nil
+	}
+	if client, registered := d.clients.Get(software); !registered || client.Metadata.SoftwareID != software {
+		return nil
+	}
+	return d.clients.Delete(ctx, software)
 }
 
 // Scope is what a token for the directory has.

@@ -158,6 +158,9 @@ func (d *Desk) remove(ctx context.Context, record *participant.Record) error {
 	if refusal, ok := errors.AsType[oauth.Error](err); err != nil && (!ok || refusal.Code != oauth.CodeNotFound) {
 		return err
 	}
+	if err := d.Directory.Forget(ctx, record.SoftwareID); err != nil {
+		return err
+	}
 	for _, realm := range d.Realms {
 		for _, client := range realm.Clients.OfSoftware(registration.DirectoryIssuer, record.SoftwareID) {
 			if err := realm.Clients.Delete(ctx, client); err != nil {

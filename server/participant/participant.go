@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -50,6 +51,15 @@ type Participant struct {
 	KeyID      string
 	// DPoPKey signs DPoP proofs; nil leaves it to the signing key.
 	DPoPKey crypto.Signer
+	// Now is the clock by which requests are signed; nil is time.Now.
+	Now func() time.Time
+}
+
+func (p *Participant) now() time.Time {
+	if p.Now == nil {
+		return time.Now()
+	}
+	return p.Now()
 }
 
 // file is client.json: the metadata, and the secret that registration takes in

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -17,9 +16,8 @@ import (
 
 // Proof is what a DPoP proof may be made for beside a method and an address.
 type Proof struct {
-	Token string    // the access token it goes with; empty at the token endpoint
-	Nonce string    // the server's, where it wants one
-	Time  time.Time // zero is now
+	Token string // the access token it goes with; empty at the token endpoint
+	Nonce string // the server's, where it wants one
 }
 
 // Proof signs a DPoP proof for one request (RFC 9449 section 4.2), with the
@@ -33,12 +31,9 @@ func (p *Participant) Proof(method, address string, with Proof) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	if with.Time.IsZero() {
-		with.Time = time.Now()
-	}
 	address, _, _ = strings.Cut(address, "#")
 	address, _, _ = strings.Cut(address, "?")
-	claims := map[string]any{"jti": rand.Text(), "htm": method, "htu": address, "iat": with.Time.Unix()}
+	claims := map[string]any{"jti": rand.Text(), "htm": method, "htu": address, "iat": p.now().Unix()}
 	if with.Token != "" {
 		sum := sha256.Sum256([]byte(with.Token))
 		claims["ath"] = base64.RawURLEncoding.EncodeToString(sum[:])

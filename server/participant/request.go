@@ -202,7 +202,7 @@ func (p *Participant) post(ctx context.Context, client *http.Client, provider *P
 		form.Set("client_id", id)
 		form.Set("client_secret", p.Secret)
 	case oauth.AuthPrivateKeyJWT, oauth.AuthSecretJWT:
-		assertion, err := p.Assertion(provider.Issuer, time.Now())
+		assertion, err := p.Assertion(provider.Issuer, p.now())
 		if err != nil {
 			return nil, err
 		}

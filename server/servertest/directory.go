@@ -58,7 +58,7 @@ func (s *Server) Member(name string, roles ...directory.AuthorityClaim) *Member 
 		s.T.Fatal(err)
 	}
 	answer := s.Public("/" + organisation.ID + "/" + created.ID + "/" + certified.ID + ".pem")
-	p := &participant.Participant{TransportKey: key, Metadata: registration.Metadata{
+	p := &participant.Participant{TransportKey: key, Now: s.Clock.Now, Metadata: registration.Metadata{
 		ClientID: created.ClientID, TokenEndpointAuthMethod: oauth.AuthTLS, CertificateBoundTokens: true,
 	}}
 	for block, rest := pem.Decode([]byte(answer.Body)); block != nil; block, rest = pem.Decode(rest) {
@@ -119,7 +119,7 @@ func (m *Member) Call(method, path, body string, header ...http.Header) Answer {
 // Public reads from the directory without certificate and token.
 func (s *Server) Public(path string) Answer {
 	s.T.Helper()
-	client := (&participant.Participant{}).Client(s.Roots())
+	client := s.client(&participant.Participant{})
 	defer client.CloseIdleConnections()
 	return s.Do(client, http.MethodGet, s.Registry+path, nil, "")
 }

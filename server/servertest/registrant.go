@@ -39,7 +39,7 @@ type Registrant struct {
 // Registrant makes one without a certificate, for a listener's URL.
 func (s *Server) Registrant(base string) *Registrant {
 	s.T.Helper()
-	client := (&participant.Participant{}).Client(s.Roots())
+	client := s.client(&participant.Participant{})
 	s.T.Cleanup(client.CloseIdleConnections)
 	return &Registrant{S: s, HTTP: client, Endpoint: base + "/reg"}
 }

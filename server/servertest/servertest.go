@@ -53,7 +53,7 @@ type Server struct {
 type Clock struct {
 	mu     sync.Mutex
 	ahead  time.Duration
-	frozen time.Time // zero while the clock goes
+	frozen time.Time // the machine's time then; zero while the clock goes
 }
 
 // Now is the machine's time and what the test has added.
@@ -61,18 +61,18 @@ func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.frozen.IsZero() {
-		return c.frozen
+		return c.frozen.Add(c.ahead)
 	}
 	return time.Now().Add(c.ahead)
 }
 
-// Freeze stops the clock until the returned function is called: on a slow machine
-// what happens at once may take seconds.
+// Freeze stops the clock, but for Move, until the returned function is called: on a
+// slow machine what happens at once may take seconds. Who tests what lasts seconds,
+// or what ends on the hour, has to.
 func (c *Clock) Freeze() (thaw func()) {
-	now := c.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.frozen = now
+	c.frozen = time.Now()
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -163,12 +163,19 @@ func Refused(t testing.TB, change ...func(*server.Config)) error {
 	return opened.Close()
 }
 
+// Patience is how long an actor waits for an answer: on a machine that runs all tests
+// at once, with the race detector, one can take many seconds.
+const Patience = 2 * time.Minute
+
+// patient are a server's limits for the same reason; who tests the limits sets others.
+var patient = server.Limits{Handshake: Patience, ReadHeader: Patience, Read: Patience, Write: Patience, Drain: Patience, Fetch: Patience}
+
 func prepare(t testing.TB, dir string, options func(*server.Options), change []func(*server.Config)) (*Server, error) {
 	t.Helper()
 	s := &Server{T: t, Dir: dir, Clock: &Clock{}, Log: &Log{}}
 	s.options = server.Options{
 		Version: "test", AllowTestKeys: true, OpenOperator: true, Now: s.Clock.Now, GenerateKey: signingKeys(),
-		Log: slog.New(slog.NewJSONHandler(s.Log, nil)),
+		Log: slog.New(slog.NewJSONHandler(s.Log, nil)), Limits: patient,
 	}
 	options(&s.options)
 	s.config = server.Config{Dir: dir, Realms: map[string]*server.Realm{
@@ -285,7 +292,7 @@ func (s *Server) TPP(id string, change ...func(*registration.Metadata)) *TPP {
 // TPPIn is TPP in a realm.
 func (s *Server) TPPIn(realm, id string, change ...func(*registration.Metadata)) *TPP {
 	s.T.Helper()
-	p := &participant.Participant{Metadata: registration.Metadata{
+	p := &participant.Participant{Now: s.Clock.Now, Metadata: registration.Metadata{
 		ClientID: id, TokenEndpointAuthMethod: oauth.AuthTLS, GrantTypes: []string{"client_credentials"},
 		Scope: "accounts", CertificateBoundTokens: true,
 	}}
@@ -364,9 +371,15 @@ func (s *Server) Roots() *x509.CertPool {
 
 // Connect gives the TPP fresh connections with the certificate it has now.
 func (tpp *TPP) Connect() {
-	tpp.HTTP = tpp.Client(tpp.S.Roots())
-	transport := tpp.HTTP.Transport.(*http.Transport)
-	tpp.S.T.Cleanup(transport.CloseIdleConnections)
+	tpp.HTTP = tpp.S.client(tpp.Participant)
+	tpp.S.T.Cleanup(tpp.HTTP.CloseIdleConnections)
+}
+
+// client is a participant's HTTP client, which waits.
+func (s *Server) client(p *participant.Participant) *http.Client {
+	client := p.Client(s.Roots())
+	client.Timeout = Patience
+	return client
 }
 
 // Renew gives the TPP another certificate of the same name.
@@ -484,7 +497,7 @@ func (tpp *TPP) Call(token, method, address string, header http.Header, body str
 	sent := http.Header{"Authorization": {"Bearer " + token}}
 	if tpp.Metadata.DPoPBoundTokens {
 		path, _, _ := strings.Cut(address, "?")
-		proof, err := tpp.Proof(method, path, participant.Proof{Token: token, Time: tpp.S.Clock.Now()})
+		proof, err := tpp.Proof(method, path, participant.Proof{Token: token})
 		if err != nil {
 			tpp.S.T.Fatal(err)
 		}
@@ -527,16 +540,28 @@ func parse(status int, header http.Header, body []byte) Answer {
 	return answer
 }
 
-// Explain reads the trace of an answer from the operator's listener.
+// Trace reads the trace of an answer, JSON, from the operator's listener.
+func (s *Server) Trace(answer Answer) string {
+	s.T.Helper()
+	id := answer.Header.Get("X-Fapid-Trace")
+	for deadline := time.Now().Add(Patience); ; time.Sleep(10 * time.Millisecond) {
+		got := s.Do(http.DefaultClient, http.MethodGet, s.Admin+"/traces/"+id, http.Header{"Accept": {"application/json"}}, "")
+		switch {
+		case got.Status == http.StatusOK:
+			return got.Body
+		case got.Status == http.StatusNotFound && id != "" && time.Now().Before(deadline):
+			// A long answer is on the wire before its event is finished.
+		default:
+			s.T.Fatalf("trace %q: %s", id, got)
+		}
+	}
+}
+
+// Explain is the trace of an answer.
 func (s *Server) Explain(answer Answer) oauth.Event {
 	s.T.Helper()
 	var event oauth.Event
-	id := answer.Header.Get("X-Fapid-Trace")
-	got := s.Do(http.DefaultClient, http.MethodGet, s.Admin+"/traces/"+id, http.Header{"Accept": {"application/json"}}, "")
-	if got.Status != http.StatusOK {
-		s.T.Fatalf("trace %s: %s", id, got)
-	}
-	if err := json.Unmarshal([]byte(got.Body), &event); err != nil {
+	if err := json.Unmarshal([]byte(s.Trace(answer)), &event); err != nil {
 		s.T.Fatal(err)
 	}
 	return event
