@@ -18,6 +18,9 @@ for way in raidiam:private_key_jwt:PS256 raidiam:private_key_jwt:ES256 raidiam:t
 	done
 	rm "$folder/node_modules"
 	printed=$(node postman.js "$folder") || { printf '%s: postman_collection.json:\n%s\n' "$way" "$printed" >&2; exit 1; }
+	for part in 'a token: 200' 'the bank: 200' 'introspection: 200'; do
+		grep -qx "$part" <<<"$printed" || { printf '%s: postman_collection.json: nothing like %s:\n%s\n' "$way" "$part" "$printed" >&2; exit 1; }
+	done
 	"$FAPID" participant delete "$name" --dir "$2"
 	[ ! -e "$folder" ] || { echo "$folder is still there" >&2; exit 1; }
 	echo "ok  $ecosystem, $method, $algorithm"
