@@ -2,6 +2,9 @@ module github.com/fapid/fapid
 
 go 1.26.0
 
+// npm's packages for scripts/interop: there is Go among them.
+ignore ./scripts/interop/node_modules
+
 require (
 	code.dny.dev/ssrf v0.3.0
 	github.com/go-jose/go-jose/v4 v4.1.8

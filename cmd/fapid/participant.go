@@ -76,7 +76,8 @@ all that, at the door that is open to everybody: what could not register itself 
 made. When it fails, nothing is left.
 
 The folder has certificates and keys as PEM, P12 and JWK, .env, curl.sh, a program with
-openid-client, and an environment for Postman. The server keeps no copy of the keys.`,
+openid-client, and a collection with its environment for Postman. The server keeps no
+copy of the keys.`,
 		Example: `  fapid participant create acme --ecosystem brazil --auth private_key_jwt
   fapid participant create acme-uk --ecosystem uk --auth tls_client_auth --roles AISP,PISP
   fapid participant create acme-es --alg ES256 --scope accounts --zip acme.zip`,

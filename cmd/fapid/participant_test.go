@@ -8,9 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +48,7 @@ func environmentOf(t *testing.T, folder string) map[string]string {
 // TestParticipantFolders: in every ecosystem, with each method that it allows, what
 // `fapid participant create` writes works as it stands: curl.sh as a whole and pasted
 // line by line, from the folder or a copy of it elsewhere; .env in a shell; Postman's
-// environment; the key store.
+// environment and collection, which scripts/interop runs; the key store.
 func TestParticipantFolders(t *testing.T) {
 	need(t, "curl")
 	need(t, "openssl")
@@ -92,7 +95,7 @@ func TestParticipantFolders(t *testing.T) {
 			for _, printed := range []string{whole, string(pasted)} {
 				checkScript(t, printed, variables["CLIENT_ID"], way.registration, way.noStatement == "")
 			}
-			checkPostman(t, folder, variables)
+			checkCollection(t, folder, checkPostman(t, folder, variables))
 			opened := inFolder(t, folder, "openssl", "pkcs12", "-in", variables["P12_FILE"], "-passin", "pass:"+variables["P12_PASSWORD"], "-nodes")
 			if !strings.Contains(opened, "PRIVATE KEY") || strings.Count(opened, "BEGIN CERTIFICATE") != 2 {
 				t.Errorf("transport.p12:\n%s", opened)
@@ -135,7 +138,8 @@ func checkScript(t *testing.T, printed, client, registration string, statement b
 	}
 }
 
-func checkPostman(t *testing.T, folder string, variables map[string]string) {
+// checkPostman holds Postman's environment against .env, and returns its variables.
+func checkPostman(t *testing.T, folder string, variables map[string]string) map[string]string {
 	t.Helper()
 	var environment struct {
 		Name   string `json:"name"`
@@ -167,7 +171,79 @@ func checkPostman(t *testing.T, folder string, variables map[string]string) {
 	if !strings.HasPrefix(values["SIGNING_KEY"], "-----BEGIN PRIVATE KEY-----") || len(variables) < 18 {
 		t.Errorf("%d variables; the signing key is %.30q", len(variables), values["SIGNING_KEY"])
 	}
+	return values
 }
+
+// checkCollection holds Postman's collection against the other files of its folder: it
+// has the steps of curl.sh, every variable it names is in the environment, and no value
+// of one that tells who the client is, or is a secret, is in it.
+func checkCollection(t *testing.T, folder string, values map[string]string) {
+	t.Helper()
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	text := read("postman_collection.json")
+	var collection struct {
+		Info struct {
+			ID     string `json:"_postman_id"`
+			Schema string `json:"schema"`
+		} `json:"info"`
+		Item []struct {
+			Name    string               `json:"name"`
+			Request struct{ URL string } `json:"request"`
+			Event   []json.RawMessage    `json:"event"`
+		} `json:"item"`
+	}
+	if err := json.Unmarshal([]byte(text), &collection); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if collection.Info.ID != values["SOFTWARE_ID"] || collection.Info.Schema != "https://schema.getpostman.com/json/collection/v2.1.0/collection.json" {
+		t.Errorf("info is %+v", collection.Info)
+	}
+	var steps []string
+	for _, item := range collection.Item {
+		if item.Name != "a token for the directory" { // which curl.sh fetches with the statement
+			steps = append(steps, item.Name)
+		}
+		if len(item.Event) != 1 {
+			t.Errorf("%s has %d scripts, want its test", item.Name, len(item.Event))
+		}
+		address, err := url.Parse(placeholder.ReplaceAllStringFunc(item.Request.URL, func(name string) string { return values[strings.Trim(name, "{}")] }))
+		if err != nil || !strings.Contains(read("README.md"), "   - `"+address.Host+"`\n") {
+			t.Errorf("%s goes to %s, %v, which is not among the hosts in README.md", item.Name, address, err)
+		}
+	}
+	var titles []string
+	for _, title := range regexp.MustCompile(`(?m)^(?:echo ')?# ([^']+)'$`).FindAllStringSubmatch(read("curl.sh"), -1) {
+		titles = append(titles, title[1])
+	}
+	if len(steps) < 3 || !slices.Equal(steps, titles) {
+		t.Errorf("the collection does %q, curl.sh does %q", steps, titles)
+	}
+	for _, named := range placeholder.FindAllString(text, -1) {
+		if _, there := values[strings.Trim(named, "{}")]; !there && named != "{{CLIENT_ASSERTION}}" { // which the collection signs
+			t.Errorf("%s is not in the environment", named)
+		}
+	}
+	if signs := strings.Contains(text, "crypto.subtle.sign("); signs != (values["CLIENT_AUTH_METHOD"] == "private_key_jwt") || signs != strings.Contains(text, "{{CLIENT_ASSERTION}}") {
+		t.Errorf("client authentication is %s, the collection signs: %v", values["CLIENT_AUTH_METHOD"], signs)
+	}
+	for _, name := range []string{"REGISTRATION_ACCESS_TOKEN", "SIGNING_KEY", "CLIENT_ID", "KEY_ID", "ISSUER"} {
+		if value := values[name]; value != "" && value != values["SOFTWARE_ID"] && strings.Contains(text, value) {
+			t.Errorf("the collection holds the value of %s", name)
+		}
+	}
+	if strings.Contains(text, "PRIVATE") || strings.Contains(text, "<<") {
+		t.Errorf("a key, or a template, in the collection:\n%s", text)
+	}
+}
+
+// placeholder is a variable as Postman has it.
+var placeholder = regexp.MustCompile(`\{\{[A-Z_]+\}\}`)
 
 // TestParticipantPackage: the versions that the folder's program asks for are those
 // that scripts/interop runs it with.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Participants of every ecosystem, with each method that it allows: the openid-client
-# program in the folder of each runs as it stands, with the packages of this folder.
+# program and the Postman collection in the folder of each run as they stand, with the
+# packages of this folder.
 # usage: FAPID=fapid participant.sh ISSUER DIRECTORY   (DIRECTORY is fapid's .fapid)
 set -euo pipefail
 for way in raidiam:private_key_jwt:PS256 raidiam:private_key_jwt:ES256 raidiam:tls_client_auth:PS256 \
@@ -16,6 +17,10 @@ for way in raidiam:private_key_jwt:PS256 raidiam:private_key_jwt:ES256 raidiam:t
 		grep -q "^$part" <<<"$printed" || { printf '%s: nothing like %s:\n%s\n' "$way" "$part" "$printed" >&2; exit 1; }
 	done
 	rm "$folder/node_modules"
+	printed=$(node postman.js "$folder") || { printf '%s: postman_collection.json:\n%s\n' "$way" "$printed" >&2; exit 1; }
+	for part in 'a token: 200' 'the bank: 200' 'introspection: 200'; do
+		grep -qx "$part" <<<"$printed" || { printf '%s: postman_collection.json: nothing like %s:\n%s\n' "$way" "$part" "$printed" >&2; exit 1; }
+	done
 	"$FAPID" participant delete "$name" --dir "$2"
 	[ ! -e "$folder" ] || { echo "$folder is still there" >&2; exit 1; }
 	echo "ok  $ecosystem, $method, $algorithm"

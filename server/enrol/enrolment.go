@@ -168,7 +168,7 @@ func (e *enrolment) settle(context.Context) error {
 		return oauth.ServerError().Because("software %s has left the directory", e.record.SoftwareID)
 	}
 	at, site, home := &e.place, e.realm.Site, e.Realms[0].Site
-	at.Issuer, at.Dialect, at.CA = site.Issuer, e.rules.Dialect, certs.CertificatePEM(e.CA.Root())
+	at.Issuer, at.CA = site.Issuer, certs.CertificatePEM(e.CA.Root())
 	at.Token, at.Introspection = site.MTLSURL+site.Path("token_endpoint"), site.MTLSURL+site.Path("introspection_endpoint")
 	at.Directory, at.DirectoryToken = e.Directory.URL(), home.MTLSURL+home.Path("token_endpoint")
 	var published bool

@@ -27,7 +27,7 @@ func (e *enrolment) register(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e.place.Statement = statement
+		e.place.Statement, e.place.Dialect = statement, e.rules.Dialect
 	}
 	media, body, err := e.request()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,7 @@ const (
 	FileCA           = "ca.pem"
 	FileEnv          = ".env"
 	FilePostman      = "postman_environment.json"
+	FileCollection   = "postman_collection.json"
 	FileNode         = "openid-client.mjs"
 	FilePackage      = "package.json"
 	FileReadme       = "README.md"
@@ -40,7 +42,7 @@ var modes = map[string]fs.FileMode{
 	FileSigning: 0o644, FileSigningKey: 0o600, FileSigningJWK: 0o600,
 	FileMetadata: 0o600, FileRegistration: 0o600, FileRecord: 0o644,
 	FileStatement: 0o644, FileJWKS: 0o644, FileCA: 0o644,
-	FileEnv: 0o600, FileCurl: 0o700, FilePostman: 0o600, FileNode: 0o644, FilePackage: 0o644, FileReadme: 0o644,
+	FileEnv: 0o600, FileCurl: 0o700, FilePostman: 0o600, FileCollection: 0o644, FileNode: 0o644, FilePackage: 0o644, FileReadme: 0o644,
 }
 
 // Place is where a participant works: addresses, and what it has of others.
@@ -51,13 +53,32 @@ type Place struct {
 	// Registration is where the client manages its registration, by RegistrationToken
 	// or, without one, by an access token; empty where it cannot.
 	Registration, RegistrationToken string
-	// Statement is what it registered with; empty where the ecosystem has none.
-	// Dialect is its ecosystem's name for it at the directory.
+	// Statement is what it registered with, and Dialect its ecosystem's name for it at
+	// the directory; both are empty where the ecosystem has none.
 	Statement, Dialect string
 	// Answer is what registering was answered with; empty for nothing.
 	Answer []byte
 	JWKS   []byte
 	CA     []byte // PEM
+}
+
+// Hosts are the servers, with their ports, that want the client certificate.
+func (at *Place) Hosts() ([]string, error) {
+	addresses := []string{at.Token, at.Introspection, at.Bank, at.Registration}
+	if at.Statement != "" {
+		addresses = append(addresses, at.DirectoryToken, at.Directory)
+	}
+	var hosts []string
+	for _, address := range addresses {
+		parsed, err := url.Parse(address)
+		if err != nil {
+			return nil, err
+		}
+		if parsed.Host != "" && !slices.Contains(hosts, parsed.Host) {
+			hosts = append(hosts, parsed.Host)
+		}
+	}
+	return hosts, nil
 }
 
 // Folder makes the files of a participant that works anywhere.
@@ -87,7 +108,7 @@ func (p *Participant) Folder(record Record, at Place) ([]certs.File, error) {
 		return nil, err
 	}
 	add(FilePostman, postman)
-	for _, name := range []string{FileCurl, FileNode, FilePackage, FileReadme} {
+	for _, name := range []string{FileCurl, FileNode, FilePackage, FileReadme, FileCollection} {
 		content, err := p.render(name, &record, &at)
 		if err != nil {
 			return nil, err
@@ -123,6 +144,7 @@ func (p *Participant) variables(record *Record, at *Place) []variable {
 		{name: "REGISTRATION_CLIENT_URI", value: at.Registration},
 		{name: "REGISTRATION_ACCESS_TOKEN", value: at.RegistrationToken, secret: true},
 		{name: "DIRECTORY", value: at.Directory}, {name: "DIRECTORY_TOKEN_ENDPOINT", value: at.DirectoryToken},
+		{name: "DIRECTORY_ECOSYSTEM", value: at.Dialect},
 		{name: "CA_FILE", value: FileCA}, {name: "CERT_FILE", value: FileTransport}, {name: "CERT_KEY_FILE", value: FileTransportKey},
 		{name: "P12_FILE", value: FileTransportPKCS12}, {name: "P12_PASSWORD", value: PKCS12Password},
 		{name: "SIGNING_KEY_FILE", value: FileSigningKey}, {name: "SIGNING_JWK_FILE", value: FileSigningJWK},
@@ -140,41 +162,13 @@ func environment(variables []variable) []byte {
 	return text.Bytes()
 }
 
-// postman writes an environment for Postman to import, with the signing key, since
-// Postman reads no files into variables.
-func (p *Participant) postman(record *Record, variables []variable) ([]byte, error) {
-	key, err := certs.KeyPEM(p.SigningKey)
-	if err != nil {
-		return nil, err
-	}
-	type entry struct {
-		Key     string `json:"key"`
-		Value   string `json:"value"`
-		Type    string `json:"type"` // default or secret
-		Enabled bool   `json:"enabled"`
-	}
-	values := make([]entry, 0, len(variables)+2)
-	for _, v := range append(variables, variable{"SIGNING_KEY", string(key), true}, variable{"CLIENT_ASSERTION_TYPE", AssertionType, false}) {
-		kind := "default"
-		if v.secret {
-			kind = "secret"
-		}
-		values = append(values, entry{v.name, v.value, kind, true})
-	}
-	text, err := json.MarshalIndent(map[string]any{
-		"id": record.SoftwareID, "name": "fapid " + record.Name, "values": values, "_postman_variable_scope": "environment",
-	}, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", FilePostman, err)
-	}
-	return append(text, '\n'), nil
-}
-
-//go:embed folder
+//go:embed folder postman
 var folder embed.FS
 
-// templates are the files of a folder that are written once for all participants.
-var templates = template.Must(template.ParseFS(folder, "folder/*"))
+// templates are the files of a folder that are written once for all participants. In
+// that of Postman's collection {{ }} are Postman's own.
+var templates = template.Must(template.Must(template.ParseFS(folder, "folder/*")).
+	Delims("<<", ">>").Funcs(template.FuncMap{"lines": scriptLines}).ParseFS(folder, "postman/"+FileCollection))
 
 func (p *Participant) render(name string, record *Record, at *Place) ([]byte, error) {
 	var text bytes.Buffer

@@ -62,6 +62,6 @@ api -H "Authorization: Bearer $TOKEN" "$REGISTRATION_CLIENT_URI"
 echo '
 # a fresh software statement, from the directory'
 DIRECTORY_TOKEN=$(api "$DIRECTORY_TOKEN_ENDPOINT" -d grant_type=client_credentials -d client_id="$SOFTWARE_ID" -d scope=directory:software | member access_token)
-api -H "Authorization: Bearer $DIRECTORY_TOKEN" "$DIRECTORY/organisations/$ORGANISATION_ID/softwarestatements/$SOFTWARE_ID/assertion?ecosystem={{.At.Dialect}}"
+api -H "Authorization: Bearer $DIRECTORY_TOKEN" "$DIRECTORY/organisations/$ORGANISATION_ID/softwarestatements/$SOFTWARE_ID/assertion?ecosystem=$DIRECTORY_ECOSYSTEM"
 {{- end}}
 echo
