@@ -65,10 +65,10 @@ type Own interface {
 }
 
 // Fetcher fetches what clients point to, and cannot be pointed at the inside of
-// the network: https only, no redirects, no proxy, no compression, at most 3
-// seconds, unless told otherwise, and 64 KiB, and every address is judged when it is dialled, so that a
-// name which answers differently the second time gains nothing. It also keeps
-// the key sets it has fetched. It is safe for concurrent use.
+// the network: https only, no redirects, no proxy, no compression, a few seconds,
+// at most 64 KiB, and every address is judged when it is dialled, so that a name
+// which answers differently the second time gains nothing. It also keeps the key
+// sets it has fetched. It is safe for concurrent use.
 type Fetcher struct {
 	own     Own
 	timeout time.Duration // of one fetch
