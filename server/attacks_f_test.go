@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"crypto/rand"
 	"net/http"
 	"net/url"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fapid/fapid/certs"
 	"github.com/fapid/fapid/registration"
@@ -327,5 +329,45 @@ func TestSessionEnds(t *testing.T) {
 		if session, err := s.Sessions("default").Get(t.Context(), page[0].ID); err != nil || session.State() != token.Ended || session.Ended.By != token.EndedByOperator {
 			t.Errorf("%s: %+v, %v", name, session, err)
 		}
+	}
+}
+
+// TestAttackF11: whoever fishes for tokens at introspection catches none, is throttled,
+// and keeps nobody from asking about tokens that are good.
+func TestAttackF11(t *testing.T) {
+	s := servertest.Start(t)
+	tpp, other := s.TPP("tpp", opaque), s.TPP("other")
+	defer s.Clock.Freeze()()
+	good := tpp.Token()
+	ask := func(by *servertest.TPP, token string) servertest.Answer {
+		return by.Post("introspection_endpoint", url.Values{"token": {token}})
+	}
+	forged := func(secret string) string { return good[:len(good)-len(secret)] + secret }
+	var throttled atomic.Int32
+	for range 1008 / racers {
+		for _, answer := range race(func() servertest.Answer { return ask(tpp, forged(rand.Text())) }) {
+			if answer.Status == http.StatusTooManyRequests {
+				throttled.Add(1)
+				wantAnswer(t, answer, http.StatusTooManyRequests, "too_many_requests")
+				if answer.Header.Get("Retry-After") != "1" {
+					t.Errorf("F11: Retry-After is %q", answer.Header.Get("Retry-After"))
+				}
+			} else if answer.Body != `{"active":false}` {
+				t.Fatalf("F11: a forged token: %s", answer)
+			}
+		}
+	}
+	if throttled.Load() != 8 {
+		t.Errorf("F11: %d of 1008 were throttled, want 8", throttled.Load())
+	}
+	if answer := ask(tpp, good); answer.JSON["active"] != true {
+		t.Errorf("F11: a good token among many forged: %s", answer)
+	}
+	if answer := ask(other, forged(rand.Text())); answer.Body != `{"active":false}` {
+		t.Errorf("F11: another caller: %s", answer)
+	}
+	s.Clock.Move(time.Second)
+	if answer := ask(tpp, forged(rand.Text())); answer.Body != `{"active":false}` {
+		t.Errorf("F11: a second later: %s", answer)
 	}
 }

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/registration"
@@ -19,6 +20,8 @@ type Introspect struct {
 	Binder  *binding.Binder
 	// Algs are those that the realm's policies sign answers with, for discovery.
 	Algs []string
+
+	guesses guesses
 }
 
 // Install opens the introspection endpoint.
@@ -94,6 +97,9 @@ func (i *Introspect) examine(ctx context.Context, presented string, identity cli
 	}
 	claims, err := i.Issuer.Verify(ctx, presented, r.Event)
 	if err != nil {
+		if errors.Is(err, token.ErrForeign) {
+			return &introspection{}, i.guesses.count(identity.Client.ID, i.Issuer.Now(), r.Event)
+		}
 		if oauth.AsError(err).Code == oauth.CodeInvalidToken {
 			return &introspection{}, nil
 		}

@@ -173,7 +173,7 @@ func (i *Introspect) introspectRefresh(ctx context.Context, presented, caller st
 		return &introspection{}, nil
 	case err != nil:
 		event.Fail("refresh token", "a refresh token of this server that is good", err.Error(), "")
-		return &introspection{}, nil
+		return &introspection{}, i.guesses.count(caller, i.Issuer.Now(), event)
 	}
 	event.Pass("refresh token", caller, "session "+session.ID)
 	return &introspection{
