@@ -33,6 +33,7 @@ var choices = map[string]choice{
 	"dn-matching":     {noun: "DN matching", words: []string{string(mtls.MatchStrict), string(mtls.MatchAnyOrder), string(mtls.MatchBrazil)}},
 	"audience":        {noun: "audience rule", words: []string{string(oauth.AudienceIssuer), string(oauth.AudienceEndpoints)}},
 	"token-alg":       {noun: "signing algorithm for tokens", words: token.Algs},
+	"further-claim":   {noun: "further claim", words: token.FurtherClaims},
 	"assertion-alg":   {noun: "signing algorithm for client assertions", words: []string{"PS256", "ES256", "EdDSA", "Ed25519", "PS384", "PS512", "ES384", "ES512", "RS256"}},
 	"dpop-alg":        {noun: "signing algorithm for DPoP proofs", words: []string{"ES256", "PS256", "EdDSA", "Ed25519", "ES384", "ES512", "PS384", "PS512"}},
 	"grant":           {noun: "grant type", words: grantTypes},

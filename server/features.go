@@ -103,7 +103,7 @@ func (r *realm) guard(audience string) *endpoint.Guard {
 // the realm may call, and the first realm's is the directory, too.
 func (r *realm) targets(s *Server) *flow.Targets {
 	own := &registration.API{ID: r.config.Audience, Name: "bank", Clients: map[string]registration.Access{registration.AnyClient: {}}}
-	targets := &flow.Targets{APIs: r.apis, Own: own}
+	targets := &flow.Targets{APIs: r.apis, Own: own, RolesAt: slices.Contains(r.config.FurtherClaims, "resource_access")}
 	if management := r.managementTarget(); management != nil {
 		targets.Special = append(targets.Special, flow.Special{API: management, Scopes: manage.Reserved(), Scopeless: true})
 	}

@@ -69,7 +69,7 @@ const fullUser = `{"schemas":["x"],"userName":"new","externalId":"e","name":{"fo
 // TestAnswersAreAsDescribed: what is answered validates against its schema, in
 // every resource and form, on both listeners; refusals, too.
 func TestAnswersAreAsDescribed(t *testing.T) {
-	s, session := furnished(t)
+	s, session := furnished(t, further(token.FurtherClaims...))
 	m := newAdministrator(t, s)
 	refreshable := s.TPP("refreshable", refreshing, func(m *registration.Metadata) {
 		m.RedirectURIs, m.ClientName, m.Contacts, m.ClientURI = nil, "Name", []string{"a@example.com"}, "https://a.example"
@@ -244,6 +244,8 @@ func membersOf(of reflect.Type) (members []string) {
 		field := of.Field(i)
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
+		case field.Anonymous && field.Type.Kind() == reflect.Pointer:
+			members = append(members, membersOf(field.Type.Elem())...)
 		case field.Anonymous:
 			members = append(members, membersOf(field.Type)...)
 		case field.IsExported() && name != "-":

@@ -51,7 +51,7 @@ func everything(t *testing.T) Config {
 				Issuer: "https://auth.bank.test/ä b", Layout: "realm", Sandbox: true, JSONRequests: true, Policy: "mine", Policies: []string{"1e3", "fapi2"},
 				Scopes: []string{"openid", "consent:*", "123", "null", "~", "a#b", "&x", "'", "- y", "yes", "0x1F", "urn:a:b:"}, Audience: "a: b # \"c\" \\",
 				Clock:   Offset(-25 * time.Hour),
-				Subject: "sa-{client_id}", EitherSecret: true, RefreshWithoutSecret: true,
+				Subject: "sa-{client_id}", FurtherClaims: []string{"nbf", "azp"}, EitherSecret: true, RefreshWithoutSecret: true,
 				Management: &Management{UnboundTokens: true, Basic: true, Policies: []string{"mine", "fapi2"}},
 				Trust:      Trust{SandboxCA: true, CAs: []string{"good.pem"}, CRLs: []string{"./good.pem"}},
 				JWKS:       Fetch{AllowPrivate: []netip.Prefix{prefix("10.0.0.0/8")}, CAs: []string{"good.pem"}},

@@ -17,6 +17,7 @@ import (
 	"github.com/fapid/fapid/server/admin"
 	"github.com/fapid/fapid/server/binding"
 	"github.com/fapid/fapid/server/endpoint"
+	"github.com/fapid/fapid/server/flow"
 	"github.com/fapid/fapid/server/manage"
 	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/server/users"
@@ -101,6 +102,8 @@ func (s *Server) openRealm(ctx context.Context, name string) (*realm, error) {
 		ID:                 config.Issuer,
 		Keys:               r.keys,
 		Now:                r.now,
+		Further:            config.FurtherClaims,
+		Subject:            flow.Subject(config.Subject).Of,
 		Sessions:           r.sessions,
 		Client:             r.clients.Get,
 		Standing:           s.standing(name),

@@ -24,10 +24,14 @@ func sampleRealms() map[string]*Realm {
 			Management: &Management{}, Registration: &Registration{Access: anyWay},
 		}
 	}
+	myrealm := plain("keycloak", "openid", "accounts")
+	myrealm.FurtherClaims = []string{"azp", "typ", "preferred_username", "resource_access"}
 	cern := plain("cern", "openid", "accounts")
 	cern.Subject = "service-account-{client_id}"
+	cern.FurtherClaims = []string{"azp", "typ", "preferred_username", "resource_access", "cern_roles"}
 	myorg := plain("asgardeo", "openid", "accounts",
 		"internal_user_mgt_list", "internal_user_mgt_view", "internal_user_mgt_create", "internal_user_mgt_update", "internal_user_mgt_delete")
+	myorg.FurtherClaims = []string{"azp", "aut", "nbf"}
 	myorg.Management.UnboundTokens = true // Asgardeo's are Bearer tokens
 	aidbox := plain("aidbox", "openid", "accounts")
 	aidbox.Policy = "aidbox"
@@ -51,7 +55,7 @@ func sampleRealms() map[string]*Realm {
 			Sandbox: true, Policy: "fapi2", Scopes: []string{"openid", "accounts", "payments", "insurance"},
 			Registration: &Registration{Access: []string{accessCertificate}, Ecosystem: "uae", Directory: []string{"uae"}},
 		},
-		"myrealm": plain("keycloak", "openid", "accounts"),
+		"myrealm": myrealm,
 		"cern":    cern,
 		"myorg":   myorg,
 		"aidbox":  aidbox,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"os"
 	"os/exec"
 	"regexp"
@@ -16,6 +17,14 @@ var theOther = []struct{ path, credentials string }{
 	{"/t/myorg/oauth2/token", "-d client_id=my-app -d client_secret=my-app-secret"},
 	{"/auth/token", "-d client_id=aidbox-client -d client_secret=verysecret"},
 	{"/fhir/auth/token", "-u aidbox-client:verysecret"},
+}
+
+// theirs is what a token of that server says beside the claims of RFC 9068: a JWT itself,
+// Asgardeo's at its introspection endpoint.
+var theirs = map[string][]string{
+	"Keycloak":        {`"azp":"myclient"`, `"typ":"Bearer"`, `"preferred_username":"service-account-myclient"`},
+	"CERN API Access": {`"azp":"my-client-id"`, `"typ":"Bearer"`, `"preferred_username":"service-account-my-client-id"`, `"resource_access":{"target-client-id":{"roles":["reader"]}}`, `"cern_roles":["reader"]`},
+	"Asgardeo":        {`"azp":"my-app"`, `"aut":"APPLICATION"`, `"nbf":`},
 }
 
 var layoutRecipe = regexp.MustCompile(`(?m)^# \d+\. ((?:Raidiam Connect|Keycloak|CERN API Access|Asgardeo|Aidbox): .+)\n(curl .+)$`)
@@ -46,6 +55,7 @@ func TestLayoutLines(t *testing.T) {
 	for _, other := range theOther {
 		lines = append(lines, []string{"", other.path, "curl --silent --cacert .fapid/ca.pem " + host + other.path + " -d grant_type=client_credentials " + other.credentials})
 	}
+	seen := 0
 	for _, line := range lines {
 		command := exec.Command("sh", "-c", line[2])
 		command.Dir, command.Env = folder, os.Environ()
@@ -57,5 +67,40 @@ func TestLayoutLines(t *testing.T) {
 		if err != nil || !strings.Contains(string(output), want) {
 			t.Errorf("%s: %v\n%s\n%s", line[1], err, line[2], output)
 		}
+		of, _, _ := strings.Cut(line[1], ":")
+		_, issued, _ := strings.Cut(string(output), want)
+		issued, _, _ = strings.Cut(issued, `"`)
+		for _, claim := range theirs[of] {
+			if want != `"access_token":"` {
+				break
+			}
+			seen++
+			if payload := says(t, folder, host, issued); !strings.Contains(payload, claim) {
+				t.Errorf("%s: no %s in %s", of, claim, payload)
+			}
+		}
 	}
+	if seen != 11 {
+		t.Errorf("%d claims of other servers looked for, want 11", seen)
+	}
+}
+
+// says is the payload of a JWT, or what Asgardeo's introspection endpoint says of an
+// opaque token.
+func says(t *testing.T, folder, host, token string) string {
+	t.Helper()
+	if parts := strings.Split(token, "."); strings.HasPrefix(token, "eyJ") {
+		payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(payload)
+	}
+	command := exec.Command("curl", "--silent", "--cacert", ".fapid/ca.pem", host+"/t/myorg/oauth2/introspect", "-u", "my-app:my-app-secret", "-d", "token="+token)
+	command.Dir = folder
+	output, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(output)
 }

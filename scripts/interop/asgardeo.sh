@@ -17,6 +17,14 @@ eyJ* | '{'*) echo "$answer: no opaque token" >&2; exit 1 ;;
 *) echo 'ok  an opaque token' ;;
 esac
 
+answer=$(curl --silent --show-error --fail-with-body --cacert "$ca" "$issuer/t/myorg/oauth2/introspect" -u 'my-app:my-app-secret' -d "token=$token")
+for expected in '"active":true' '"azp":"my-app"' '"aut":"APPLICATION"' '"nbf":'; do
+	case $answer in
+	*"$expected"*) echo "ok  $expected" ;;
+	*) echo "$expected is not in $answer" >&2; exit 1 ;;
+	esac
+done
+
 # scim METHOD PATH STATUS [BODY]: the answer has that status; its body is in $body.
 scim() {
 	local status

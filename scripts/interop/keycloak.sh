@@ -10,6 +10,8 @@ curl --silent --show-error --fail-with-body --cacert "$2/ca.pem" -X POST "$1/rea
 echo "ok  curl, the secret in the header"
 
 "$PYTHON" - "$1" "$2/ca.pem" <<'PYTHON'
+import base64
+import json
 import sys
 import requests
 
@@ -25,4 +27,16 @@ token = response.json()
 assert token["token_type"] == "Bearer" and token["expires_in"] == 60, token
 assert token["access_token"].count(".") == 2, "a JWT"
 print("ok  requests")
+payload = token["access_token"].split(".")[1]
+claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+for name, value in {"azp": "myclient", "typ": "Bearer", "preferred_username": "service-account-myclient", "client_id": "myclient"}.items():
+    assert claims[name] == value, claims
+print("ok  what a token of Keycloak says")
+
+introspection = requests.post(
+    f"{issuer}/realms/myrealm/protocol/openid-connect/token/introspect",
+    data={"token": token["access_token"]}, auth=("myclient", "myclientsecret"), verify=ca,
+).json()
+assert introspection["active"] and {name: introspection.get(name) for name in claims} == claims, introspection
+print("ok  all of it by introspection")
 PYTHON

@@ -31,7 +31,7 @@ func (g ClientCredentials) Redeem(_ context.Context, r *Redemption) (token.Autho
 	}
 	r.Event.Pass("scope", client.Metadata.Scope, r.Form.Get("scope"))
 	authorization := token.Authorization{
-		Subject: g.Subject.of(client.ID), Scope: scope,
+		Subject: g.Subject.Of(client.ID), Scope: scope,
 		Refresh: client.RefreshTokens, // RFC 6749 section 4.4.3 advises against it; the registration says otherwise
 	}
 	if client.RefreshTokens && r.Client.Certificate != nil {

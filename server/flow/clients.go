@@ -59,7 +59,7 @@ func listed(site *endpoint.Site, scope oauth.Scope) { site.PublishOneOf("scopes_
 // Subject is the sub of a client that acts for itself; "{client_id}" stands for its id.
 type Subject string
 
-// of is the sub of a client.
-func (s Subject) of(clientID string) string {
+// Of is the sub of a client.
+func (s Subject) Of(clientID string) string {
 	return strings.ReplaceAll(string(s), "{client_id}", clientID)
 }

@@ -212,7 +212,7 @@ func certified(name string, claims *token.Claims, r *Redemption) error {
 // client that has its own token exchanged, for itself, delegates nothing to anybody.
 func (g Exchange) act(b *brought, r *Redemption) (*oauth.Actor, error) {
 	client := r.Client.Client.ID
-	party := oauth.Party{Subject: g.Subject.of(client), ClientID: client}
+	party := oauth.Party{Subject: g.Subject.Of(client), ClientID: client}
 	if b.actor != nil {
 		party.Subject = b.actor.Subject
 	}

@@ -48,6 +48,7 @@ type introspection struct {
 	Act          *oauth.Actor        `json:"act,omitempty"`     // RFC 8693 section 4.1
 	MayAct       *oauth.Party        `json:"may_act,omitempty"` // RFC 8693 section 4.4
 	Origins      []token.Origin      `json:"origins,omitempty"`
+	*token.Further
 }
 
 // signedIntrospection are the claims of a signed answer (RFC 9701 section 5).
@@ -124,6 +125,7 @@ func (i *Introspect) examine(ctx context.Context, presented string, identity cli
 		Act:          claims.Act,
 		MayAct:       claims.MayAct,
 		Origins:      claims.Origins,
+		Further:      claims.Further,
 	}, nil
 }
 

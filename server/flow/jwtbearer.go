@@ -73,7 +73,7 @@ func (g JWTBearer) subject(granted *clientauth.Grant, r *Redemption) (sub, user 
 	const check, expected = "assertion sub", "the client that has signed, or a user of the realm"
 	if granted.Subject == granted.Client.ID {
 		r.Event.Pass(check, expected, granted.Subject)
-		return g.Subject.of(granted.Client.ID), "", nil
+		return g.Subject.Of(granted.Client.ID), "", nil
 	}
 	user, ok := g.User(granted.Subject)
 	if !ok {
@@ -106,7 +106,7 @@ func (g JWTBearer) act(granted *clientauth.Grant, r *Redemption) (*oauth.Actor, 
 		r.Event.Pass("delegation", "", (*oauth.Actor)(nil).String())
 		return nil, nil
 	}
-	party := oauth.Party{Subject: g.Subject.of(client), ClientID: client}
+	party := oauth.Party{Subject: g.Subject.Of(client), ClientID: client}
 	act, err := delegate(granted.MayAct, party, g.Clients.Authenticator.Issuer, nil, r.Event)
 	if err != nil {
 		return nil, badAssertion("%w", err)

@@ -109,7 +109,7 @@ func (f *Register) byAccessToken(ctx context.Context, r *endpoint.Request, clien
 	if err != nil {
 		return err
 	}
-	if claims.ClientID != client.ID || claims.Act != nil || claims.Subject != f.Subject.of(client.ID) {
+	if claims.ClientID != client.ID || claims.Act != nil || claims.Subject != f.Subject.Of(client.ID) {
 		r.Event.Fail("registration", "an access token of "+client.ID+" for itself", "one of "+claims.ClientID+" for "+claims.Subject, "fetch a token with the client credentials grant, as the client in the path")
 		return notYours()
 	}

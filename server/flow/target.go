@@ -19,6 +19,8 @@ type Targets struct {
 	Own *registration.API
 	// Special are further APIs of the server itself, which no record replaces.
 	Special []Special
+	// RolesAt has tokens say which API gave which roles.
+	RolesAt bool
 }
 
 // Special is an API of the server itself with scopes that belong to it: a token for
@@ -49,6 +51,7 @@ type target struct {
 	audience oauth.Audience
 	scopes   oauth.Scope // of all the APIs; unlimited says that one looks at none
 	roles    []string
+	rolesAt  map[string]token.RolesAt // by API; nil where no token says it
 	lifetime time.Duration
 	format   string // of the token; empty where no API says
 
@@ -105,6 +108,9 @@ func (t *Targets) choose(form oauth.Form, grant *token.Authorization, client *re
 			return nil, err
 		}
 		chosen.add(api, access)
+		if t.RolesAt && len(access.Roles) > 0 {
+			chosen.giveAt(api, access)
+		}
 		if len(wanted) > 1 {
 			chosen.withhold(api, access)
 		}
@@ -211,6 +217,15 @@ func (t *target) add(api *registration.API, access registration.Access) {
 		}
 	}
 	t.lifetime = api.Limit(t.lifetime)
+}
+
+// giveAt notes which roles are an API's. They are all it gave, whatever the others say:
+// here no other can take them for its own.
+func (t *target) giveAt(api *registration.API, access registration.Access) {
+	if t.rolesAt == nil {
+		t.rolesAt = make(map[string]token.RolesAt)
+	}
+	t.rolesAt[api.ID] = token.RolesAt{Roles: access.Roles}
 }
 
 // withhold notes what an API has and does not let the client have.

@@ -129,6 +129,7 @@ func (t *Token) serve(ctx context.Context, r *endpoint.Request, identity clienta
 	}
 	authorization.Client = identity.Client
 	authorization.Audience, authorization.Roles, authorization.Lifetime = target.audience, target.roles, target.lifetime
+	authorization.RolesAt = target.rolesAt
 	if authorization.Format = target.format; authorization.Format == "" {
 		authorization.Format = identity.Client.TokenFormat
 	}

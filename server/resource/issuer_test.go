@@ -211,6 +211,8 @@ func TestJWT(t *testing.T) {
 		{"azp for client_id", es("client_id", nil, "azp", "tpp"), 200},
 		{"scope an array", es("scope", []string{"payments", "accounts"}), 200},
 		{"other claims", es("realm_access", map[string]any{"roles": []string{"a"}}, "roles", "none"), 200},
+		{"what other servers say, too", es("azp", "other", "typ", "DPoP", "preferred_username", "service-account-other",
+			"resource_access", map[string]any{audience: map[string]any{"roles": []string{"a"}}}, "cern_roles", []string{"a"}, "aut", "APPLICATION", "nbf", epoch.Unix()), 200},
 		{"a key in the header is not looked at", i.sign(jose.ES256, "ec", ec, i.claims(), "jku", "https://evil.example/jwks"), 200},
 
 		{"RS256, which is not listed", i.sign(jose.RS256, "rsa", rsa, i.claims()), 401},

@@ -37,8 +37,11 @@ type Authorization struct {
 
 	// The pipeline fills in what follows, unless the grant says it.
 
-	Client       *registration.Client
-	Roles        []string // that the API gave the client
+	Client *registration.Client
+	Roles  []string // that the APIs gave the client
+	// RolesAt are those of each API, by its identifier; nil where the realm's tokens do
+	// not say it.
+	RolesAt      map[string]RolesAt
 	Lifetime     time.Duration
 	Format       string              // oauth.FormatJWT or oauth.FormatOpaque
 	Confirmation *oauth.Confirmation // what the token is bound to; nil for nothing
@@ -83,6 +86,9 @@ type Claims struct {
 	// Origins are what the token was made of; nil for one that a client got for itself.
 	Origins []Origin `json:"origins,omitempty"`
 
+	// Further is nil where the realm's tokens have no further claims.
+	*Further
+
 	// Client is the client of ClientID as it is registered now; set by
 	// [Issuer.Verify].
 	Client *registration.Client `json:"-"`
@@ -96,6 +102,10 @@ type Issuer struct {
 	ID   string
 	Keys *Keyring
 	Now  func() time.Time
+	// Further are the names of the claims that tokens have beside those of RFC 9068,
+	// of [FurtherClaims]; Subject is the sub of a client, for them.
+	Further []string
+	Subject func(clientID string) string
 	// Sessions is the record of what was issued and of what was ended.
 	Sessions *Sessions
 	// Client finds a client that may still get and use tokens.
@@ -143,6 +153,9 @@ func (i *Issuer) Issue(ctx context.Context, authorization *Authorization) (text 
 		Act:          authorization.Act,
 		MayAct:       authorization.MayAct,
 		Origins:      authorization.Origins,
+	}
+	if len(i.Further) > 0 {
+		claims.Further = i.further(&claims, authorization.RolesAt)
 	}
 	var hash []byte
 	if authorization.Format == oauth.FormatOpaque {
