@@ -119,6 +119,8 @@ func TestRoleWithdrawnFromOthers(t *testing.T) {
 	raidiam := m.Registrant()
 	want(t, raidiam.Register(vouched(m)), 201)
 	want(t, signs.fetch(t, uk, "cdr:registration"), 200)
+	// What the directory has of a client as its own says nothing for who vouched for it.
+	want(t, s.Operate("POST", "/directory"+s.Member("Beta").Of("/softwarestatements"), `{"ClientName":"x","ClientId":"`+uk+`"}`), 201)
 
 	setRole(t, s, m.Of(""), "DATA_RECIPIENT", "Inactive")
 	wantFailed(t, s, signs.fetch(t, cdr, ""), 401, "invalid_client", "client standing")
