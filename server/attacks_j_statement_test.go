@@ -184,7 +184,7 @@ func TestAttackJ7StatementHasPrecedence(t *testing.T) {
 	wanted(want(t, r.Update(servertest.Plain(mallory...)), 200))
 	uri := but(servertest.Plain(mallory...), "jwks", nil, "jwks_uri", "https://evil.example/jwks")
 	wantFailed(t, s, r.Update(uri), 400, oauth.CodeInvalidClientMetadata, "jwks_uri")
-	for name, claim := range map[string]any{"contacts": "ops@tpp.example", "jwks": "none", "scope": []string{"payments"}, "client_name#fr": 1} {
+	for name, claim := range map[string]any{"contacts": "ops@tpp.example", "jwks": "none", "jwks_uri": "https://directory.example/keys", "scope": []string{"payments"}, "client_name#fr": 1} {
 		answer := r.Update(servertest.Plain("software_statement", vouchedFor(t, claims("jwks", software, name, claim))))
 		wantFailed(t, s, answer, 400, oauth.CodeInvalidStatement, "software statement "+name)
 	}
