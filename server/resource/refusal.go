@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/fapid/fapid/oauth"
 )
@@ -76,9 +75,8 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, event 
 		refusal.Checks[i] = Check(check)
 	}
 	header := w.Header()
-	if problem.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.FormatInt(int64(max(problem.RetryAfter, time.Second)/time.Second), 10))
-	} else {
+	problem.Retry(header)
+	if problem.RetryAfter == 0 {
 		challenge := Challenge{Realm: g.config.Issuer, Algs: g.gate.Binder.Algs}
 		header["Www-Authenticate"] = challenge.Headers(r.Header["Authorization"], problem)
 	}
