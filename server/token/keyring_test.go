@@ -1,41 +1,25 @@
 package token_test
 
 import (
-	"context"
 	"crypto"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/oauth/jwk"
+	"github.com/fapid/fapid/server/servertest"
 	"github.com/fapid/fapid/server/token"
 )
-
-// leaving is a context that ends when it has been asked so often whether it has.
-type leaving struct {
-	context.Context
-	left atomic.Int32
-}
-
-func (l *leaving) Err() error {
-	if l.left.Add(-1) < 0 {
-		return context.Canceled
-	}
-	return nil
-}
 
 // TestKeysForWhoGoesAway: whoever wants the first token by RS256 and goes away, whenever
 // that is, has its keys made once.
 func TestKeysForWhoGoesAway(t *testing.T) {
 	now := time.Now()
 	i, err := at(t, &now), error(nil)
-	for patience := int32(0); patience == 0 || err != nil; patience++ {
-		leaving := &leaving{Context: t.Context()}
-		leaving.left.Store(patience)
-		_, _, err = i.Issue(leaving, authorization("RS256"))
+	for patience := 0; patience == 0 || err != nil; patience++ {
+		_, _, err = i.Issue(servertest.Leaving(t.Context(), patience), authorization("RS256"))
 	}
 	made := slices.DeleteFunc(slices.Clone(i.Keys.Keys()), func(record token.KeyRecord) bool { return record.Alg != "RS256" })
 	if len(made) != 2 {
@@ -49,10 +33,8 @@ func TestRotationOfWhoGoesAway(t *testing.T) {
 	now := time.Now()
 	i := at(t, &now)
 	first := i.Keys.Active("EdDSA").ID
-	for patience := int32(0); i.Keys.Active("EdDSA").ID == first; patience++ {
-		leaving := &leaving{Context: t.Context()}
-		leaving.left.Store(patience)
-		_ = i.Keys.Rotate(leaving, "EdDSA")
+	for patience := 0; i.Keys.Active("EdDSA").ID == first; patience++ {
+		_ = i.Keys.Rotate(servertest.Leaving(t.Context(), patience), "EdDSA")
 	}
 	rotated := slices.DeleteFunc(slices.Clone(i.Keys.Keys()), func(record token.KeyRecord) bool { return record.Alg != "EdDSA" })
 	if len(rotated) != 3 {
