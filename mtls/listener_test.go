@@ -328,7 +328,9 @@ func TestAcceptErrors(t *testing.T) {
 	begun := time.Now()
 	l := NewListener(inner, &tls.Config{}, ListenerConfig{})
 	for inner.calls.Load() < 5 { // after 0, 5, 15, 35 and 75 ms, and never after a shorter time
-		time.Sleep(time.Millisecond)
+		if time.Sleep(time.Millisecond); time.Since(begun) > longEnough {
+			t.Fatalf("%d calls of Accept", inner.calls.Load())
+		}
 	}
 	if took := time.Since(begun); took < 70*time.Millisecond {
 		t.Errorf("5 calls of Accept in %v", took)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -71,6 +72,14 @@ func (e Error) Error() string {
 
 // Unwrap returns the error given to Because.
 func (e Error) Unwrap() error { return e.cause }
+
+// Retry sets Retry-After, whole seconds (RFC 9110 section 10.2.3), where the client is
+// told to wait.
+func (e Error) Retry(header http.Header) {
+	if e.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.FormatInt(int64(max(e.RetryAfter, time.Second)/time.Second), 10))
+	}
+}
 
 // Because returns a copy that also says why it really failed.
 func (e Error) Because(format string, args ...any) Error {

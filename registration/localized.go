@@ -32,6 +32,12 @@ func isLocalized(name string) bool {
 	return ok
 }
 
+// sameTranslation reports whether two names are of one member in one language, whose tag
+// is the same in another case (RFC 5646 section 2.1.1).
+func sameTranslation(a, b string) bool {
+	return strings.EqualFold(a, b) && isLocalized(a) && isLocalized(b)
+}
+
 // takeLocalized reads one translation.
 func (j *judgement) takeLocalized(name string) error {
 	var value string

@@ -105,9 +105,13 @@ func (j *judgement) overrule() error {
 			return j.fail("software statement "+oauth.Shown(name), "as RFC 7591 section 2 has it", err.Error(), "fetch another statement",
 				oauth.InvalidSoftwareStatement("%s in the software statement %s", oauth.Shown(name), err))
 		}
-		if sent, given := j.members[name]; given && !bytes.Equal(sent, value) {
-			j.event.Pass(name, "the statement's: "+oauth.Shown(string(value)), oauth.Shown(string(sent)))
-		}
+		maps.DeleteFunc(j.members, func(member string, sent stdjson.RawMessage) bool {
+			overruled := member == name || sameTranslation(member, name)
+			if overruled && !bytes.Equal(sent, value) {
+				j.event.Pass(name, "the statement's: "+oauth.Shown(string(value)), oauth.Shown(string(sent)))
+			}
+			return overruled
+		})
 		j.members[name] = value
 	}
 	return nil

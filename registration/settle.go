@@ -27,6 +27,10 @@ func (j *judgement) applyStatement(context.Context) error {
 	if j.facts == nil {
 		return nil
 	}
+	if j.stated("jwks") && j.facts.JWKSURI != "" {
+		return j.fail("software statement jwks_uri", "jwks or jwks_uri", "both", "fetch another statement",
+			oauth.InvalidSoftwareStatement("the software statement has both jwks and jwks_uri (RFC 7591 section 2)"))
+	}
 	if j.stated("jwks") && j.metadata.JWKSURI != "" {
 		return j.refuseMember("jwks_uri", "none beside the statement's jwks", quote(j.metadata.JWKSURI), "leave it out", "contradicts the software statement, which has the keys")
 	}

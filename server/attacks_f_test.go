@@ -336,9 +336,10 @@ func TestSessionEnds(t *testing.T) {
 // and keeps nobody from asking about tokens that are good.
 func TestAttackF11(t *testing.T) {
 	s := servertest.Start(t)
-	tpp, other := s.TPP("tpp", opaque), s.TPP("other")
+	tpp, other := s.TPP("tpp", opaque, refreshing), s.TPP("other")
 	defer s.Clock.Freeze()()
-	good := tpp.Token()
+	good, ended := tpp.Token(), begin(t, tpp).refresh
+	want(t, tpp.Post("revocation_endpoint", url.Values{"token": {ended}}), 200)
 	ask := func(by *servertest.TPP, token string) servertest.Answer {
 		return by.Post("introspection_endpoint", url.Values{"token": {token}})
 	}
@@ -362,6 +363,9 @@ func TestAttackF11(t *testing.T) {
 	}
 	if answer := ask(tpp, good); answer.JSON["active"] != true {
 		t.Errorf("F11: a good token among many forged: %s", answer)
+	}
+	if answer := ask(tpp, ended); answer.Body != `{"active":false}` {
+		t.Errorf("F11: a refresh token of its own that was ended: %s", answer)
 	}
 	if answer := ask(other, forged(rand.Text())); answer.Body != `{"active":false}` {
 		t.Errorf("F11: another caller: %s", answer)

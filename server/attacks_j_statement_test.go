@@ -160,13 +160,13 @@ func TestAttackJ7StatementHasPrecedence(t *testing.T) {
 	}
 	software := parsed(t, []byte(keys(t, "software", &testkeys.P256(4).PublicKey)))
 	statement := vouchedFor(t, claims(
-		"client_name#fr", "Comptabilité", "contacts", []string{"ops@tpp.example"}, "scope", "payments", "jwks", software,
+		"client_name#fr", "Comptabilité", "policy_uri#de", "https://tpp.example/de", "contacts", []string{"ops@tpp.example"}, "scope", "payments", "jwks", software,
 		"token_endpoint_auth_method", oauth.AuthPrivateKeyJWT, "grant_types", []string{"client_credentials"}, "tls_client_certificate_bound_access_tokens", true,
 	))
 	wanted := func(answer servertest.Answer) {
 		t.Helper()
 		for member, value := range map[string]any{
-			"client_name": "Accounting", "client_name#fr": "Comptabilité", "contacts": []any{"ops@tpp.example"}, "scope": "payments", "jwks": software,
+			"client_name": "Accounting", "client_name#fr": "Comptabilité", "policy_uri#de": "https://tpp.example/de", "policy_uri#DE": nil, "contacts": []any{"ops@tpp.example"}, "scope": "payments", "jwks": software,
 			"token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "tls_client_certificate_bound_access_tokens": true, "tos_uri": "https://tpp.example/tos",
 		} {
 			if !reflect.DeepEqual(answer.JSON[member], value) {
@@ -175,7 +175,7 @@ func TestAttackJ7StatementHasPrecedence(t *testing.T) {
 		}
 	}
 	mallory := []any{
-		"software_statement", statement, "contacts", []string{"mallory@evil.example"}, "scope", "accounts", "client_name#fr", "Banque de France",
+		"software_statement", statement, "contacts", []string{"mallory@evil.example"}, "scope", "accounts", "client_name#fr", "Banque de France", "policy_uri#DE", "https://evil.example/de",
 		"token_endpoint_auth_method", oauth.AuthSecretBasic, "jwks", parsed(t, []byte(keys(t, "mallory", &testkeys.P256(2).PublicKey))),
 		"tls_client_certificate_bound_access_tokens", false, "tos_uri", "https://tpp.example/tos",
 	}
@@ -184,7 +184,7 @@ func TestAttackJ7StatementHasPrecedence(t *testing.T) {
 	wanted(want(t, r.Update(servertest.Plain(mallory...)), 200))
 	uri := but(servertest.Plain(mallory...), "jwks", nil, "jwks_uri", "https://evil.example/jwks")
 	wantFailed(t, s, r.Update(uri), 400, oauth.CodeInvalidClientMetadata, "jwks_uri")
-	for name, claim := range map[string]any{"contacts": "ops@tpp.example", "jwks": "none", "scope": []string{"payments"}, "client_name#fr": 1} {
+	for name, claim := range map[string]any{"contacts": "ops@tpp.example", "jwks": "none", "jwks_uri": "https://directory.example/keys", "scope": []string{"payments"}, "client_name#fr": 1} {
 		answer := r.Update(servertest.Plain("software_statement", vouchedFor(t, claims("jwks", software, name, claim))))
 		wantFailed(t, s, answer, 400, oauth.CodeInvalidStatement, "software statement "+name)
 	}

@@ -47,8 +47,8 @@ func closed(t testing.TB, conn net.Conn) string {
 	return string(said)
 }
 
-// limited is a server that gives connections so long, whatever they do. A minute is
-// more than any test takes, and a second less than an honest client may need among
+// limited is a server that gives connections so long, whatever they do. An hour is more
+// than any test takes, and some seconds less than an honest client may need among
 // hundreds, with the race detector, on two cores.
 func limited(t testing.TB, to time.Duration) *servertest.Server {
 	t.Helper()

@@ -1,12 +1,14 @@
 package server_test
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"testing"
 
 	"github.com/fapid/fapid/registration"
 	"github.com/fapid/fapid/server/directory"
+	"github.com/fapid/fapid/server/participant"
 	"github.com/fapid/fapid/server/servertest"
 )
 
@@ -71,9 +73,16 @@ func TestRoleWithdrawn(t *testing.T) {
 			at := func(client *http.Client, token string) servertest.Answer {
 				return s.Do(client, http.MethodGet, s.MTLS+"/bank/accounts", http.Header{"Authorization": {"Bearer " + token}}, "")
 			}
+			bearer := func(more ...any) servertest.Answer {
+				t.Helper()
+				return aggregator.Bearer(m.grant(t, id, more...))
+			}
 			bank := func(token string) servertest.Answer { return at(m.HTTP, token) }
 			all, reading, given := fetch(""), fetch("accounts"), fetch("", "aggregator-api")
 			passedOn := exchanged(t, aggregator.Exchange(given))
+			if answer := want(t, bearer(), 200); answer.JSON["scope"] != registered.JSON["scope"] {
+				t.Errorf("by an assertion: %s", answer)
+			}
 			want(t, bank(all), 200)
 			want(t, at(aggregator.HTTP, passedOn), 200)
 
@@ -87,6 +96,10 @@ func TestRoleWithdrawn(t *testing.T) {
 			if answer := want(t, m.fetch(t, id, ""), 200); answer.JSON["scope"] != "openid accounts" {
 				t.Errorf("without PISP: %s", answer)
 			}
+			if answer := want(t, bearer(), 200); answer.JSON["scope"] != "openid accounts" {
+				t.Errorf("by an assertion, without PISP: %s", answer)
+			}
+			wantFailed(t, s, bearer("scope", "payments"), 400, "invalid_scope", "roles of the software")
 
 			setRole(t, s, path, "AISP", "Inactive")
 			wantFailed(t, s, bank(reading), 401, "invalid_token", "access token client standing")
@@ -99,6 +112,15 @@ func TestRoleWithdrawn(t *testing.T) {
 			want(t, bank(all), 200)
 		})
 	}
+}
+
+// grant is an authorization grant of the registered client (RFC 7523 section 2.1).
+func (s *signer) grant(t *testing.T, client string, more ...any) string {
+	t.Helper()
+	now := s.S.Clock.Now().Unix()
+	return compact(t, "ES256", s.key, `{"alg":"ES256","kid":"sign","typ":"`+participant.TypeGrant+`"}`, encode(t, but(map[string]any{
+		"iss": client, "sub": client, "aud": s.S.Issuer, "iat": now, "exp": now + 60, "jti": rand.Text(),
+	}, more...)))
 }
 
 // Only what a role lets software have ends with it: the operator may have given a client
@@ -119,6 +141,8 @@ func TestRoleWithdrawnFromOthers(t *testing.T) {
 	raidiam := m.Registrant()
 	want(t, raidiam.Register(vouched(m)), 201)
 	want(t, signs.fetch(t, uk, "cdr:registration"), 200)
+	// What the directory has of a client as its own says nothing for who vouched for it.
+	want(t, s.Operate("POST", "/directory"+s.Member("Beta").Of("/softwarestatements"), `{"ClientName":"x","ClientId":"`+uk+`"}`), 201)
 
 	setRole(t, s, m.Of(""), "DATA_RECIPIENT", "Inactive")
 	wantFailed(t, s, signs.fetch(t, cdr, ""), 401, "invalid_client", "client standing")

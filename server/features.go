@@ -22,7 +22,7 @@ func (r *realm) grants(clients *flow.Clients) []flow.Grant {
 		flow.ClientCredentials{Subject: subject},
 		flow.Refresh{Sessions: r.sessions},
 		flow.Exchange{Issuer: r.issuer, APIs: r.apis, Subject: subject},
-		flow.JWTBearer{Clients: clients, Subject: subject, User: func(name string) (id string, ok bool) {
+		flow.JWTBearer{Clients: clients, Issuer: r.issuer, Subject: subject, User: func(name string) (id string, ok bool) {
 			user, ok := r.users.ByUserName(name)
 			if !ok || user.Active != users.Yes || user.UserName != name {
 				return "", false

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -492,19 +491,6 @@ func TestParticipantUnfinished(t *testing.T) {
 	}
 }
 
-// leaving is a context that ends when it has been asked so often whether it has.
-type leaving struct {
-	context.Context
-	left atomic.Int32
-}
-
-func (l *leaving) Err() error {
-	if l.left.Add(-1) < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
 // Whoever makes software and goes away, whenever that is, leaves no client of it.
 func TestDirectoryGoneAway(t *testing.T) {
 	t.Parallel()
@@ -512,13 +498,11 @@ func TestDirectoryGoneAway(t *testing.T) {
 	m := s.Member("Alpha", aisp)
 	before := countClients(s)
 	var err error
-	for patience := int32(0); patience == 0 || err != nil; patience++ {
+	for patience := 0; patience == 0 || err != nil; patience++ {
 		if there := countClients(s); there != before {
 			t.Fatalf("who went away after %d steps left %d clients", patience-1, there-before)
 		}
-		leaving := &leaving{Context: t.Context()}
-		leaving.left.Store(patience)
-		_, err = s.Directory().CreateSoftware(leaving, directory.SoftwareStatement{OrganisationID: m.Organisation, ClientName: "x"}, 0)
+		_, err = s.Directory().CreateSoftware(servertest.Leaving(t.Context(), patience), directory.SoftwareStatement{OrganisationID: m.Organisation, ClientName: "x"}, 0)
 	}
 	if there := countClients(s); there != before+1 {
 		t.Errorf("%d clients for one that stayed", there-before)

@@ -246,7 +246,9 @@ func (d *Directory) Standing(client *registration.Client) *registration.Suspende
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if software, ok := d.byClient[client.ID]; ok {
-		return d.standing(software)
+		if suspended := d.standing(software); suspended != nil {
+			return suspended
+		}
 	}
 	return d.vouched(client)
 }

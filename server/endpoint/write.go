@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/fapid/fapid/oauth"
 	"github.com/fapid/fapid/server/resource"
@@ -105,9 +104,7 @@ func (ro *Router) refuse(header http.Header, r *Request, route *Route, refusal o
 			header.Set("Allow", at.methods())
 		}
 	}
-	if refusal.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.FormatInt(int64(max(refusal.RetryAfter, time.Second)/time.Second), 10))
-	}
+	refusal.Retry(header)
 	answer := &Answer{JSON: problem}
 	if route.Refusal != nil {
 		answer = route.Refusal(refusal, problem.URI)

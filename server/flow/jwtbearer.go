@@ -14,6 +14,8 @@ import (
 type JWTBearer struct {
 	// Clients authenticate by assertions, which are verified in the same place.
 	Clients *Clients
+	// Issuer knows what of its scope the client that has signed has still.
+	Issuer *token.Issuer
 	// Subject is who a client is that acts for itself.
 	Subject Subject
 	// User gives the id of a user by name, if the realm has one who may be acted for;
@@ -46,6 +48,9 @@ func (g JWTBearer) Redeem(ctx context.Context, r *Redemption) (token.Authorizati
 	}
 	limit, err := scopeOf(granted, r.Event)
 	if err != nil {
+		return none, err
+	}
+	if limit, err = g.Issuer.Held(granted.Client, limit, r.Scope, r.Event); err != nil {
 		return none, err
 	}
 	scope, err := r.narrowed(limit, oauth.InvalidScope("the assertion does not give every requested scope"), oauth.InvalidScope("the client is registered for no scope of the assertion"))

@@ -173,7 +173,10 @@ func (i *Introspect) introspectRefresh(ctx context.Context, presented, caller st
 		return &introspection{}, nil
 	case err != nil:
 		event.Fail("refresh token", "a refresh token of this server that is good", err.Error(), "")
-		return &introspection{}, i.guesses.count(caller, i.Issuer.Now(), event)
+		if session == nil {
+			return &introspection{}, i.guesses.count(caller, i.Issuer.Now(), event)
+		}
+		return &introspection{}, nil
 	}
 	event.Pass("refresh token", caller, "session "+session.ID)
 	return &introspection{

@@ -112,6 +112,9 @@ func (g *Guard) introspect(ctx context.Context, token string, event *oauth.Event
 	wire, claims, err := g.ask(ctx, token)
 	if err != nil {
 		event.Fail(check, "an answer of the issuer", "", err.Error())
+		if oauth.AsError(err).Code == oauth.CodeTooManyRequests {
+			return nil, err
+		}
 		return nil, oauth.TemporarilyUnavailable().Because("introspection: %w", err)
 	}
 	if !wire.Active {
@@ -191,7 +194,12 @@ func (g *Guard) ask(ctx context.Context, token string) (*wireClaims, *Claims, er
 		return nil, nil, err
 	}
 	if reply.status != http.StatusOK {
-		return nil, nil, fmt.Errorf("%s answered %d %s", address, reply.status, refusalIn(reply.body))
+		err := fmt.Errorf("%s answered %d %s", address, reply.status, refusalIn(reply.body))
+		if reply.status == http.StatusTooManyRequests {
+			// Callers send what the issuer does not know; this API works.
+			return nil, nil, oauth.TooManyRequests(time.Second, "too many tokens that are not good; try again").Because("introspection: %w", err)
+		}
+		return nil, nil, err
 	}
 	if err := reply.isJSON(); err != nil {
 		return nil, nil, err

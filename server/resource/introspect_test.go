@@ -107,8 +107,8 @@ func introspector(t *testing.T, answer *atomic.Pointer[string], asked *atomic.In
 	return newIDP(t, func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		text := *answer.Load()
-		if text == "" {
-			w.WriteHeader(http.StatusServiceUnavailable)
+		if status, refused := map[string]int{"": http.StatusServiceUnavailable, "too many": http.StatusTooManyRequests}[text]; refused {
+			w.WriteHeader(status)
 			return
 		}
 		if strings.HasPrefix(text, "<") {
@@ -167,6 +167,7 @@ func TestIntrospectionFails(t *testing.T) {
 	guard := i.guard(config)
 	for text, status := range map[string]int{
 		"":                               503,
+		"too many":                       429, // of what callers send
 		"<html>":                         503,
 		"nonsense":                       503,
 		`{"active":true,"active":false}`: 503,
@@ -190,7 +191,7 @@ func TestIntrospectionFails(t *testing.T) {
 		if got.Code != status {
 			t.Errorf("%.90s: %d, want %d: %s", text, got.Code, status, got.Body)
 		}
-		if retry := got.Header().Get("Retry-After"); (status == 503) != (retry != "") {
+		if retry := got.Header().Get("Retry-After"); (status == 503 || status == 429) != (retry == "1") {
 			t.Errorf("%.90s: Retry-After %q", text, retry)
 		}
 	}

@@ -75,9 +75,8 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, event 
 		refusal.Checks[i] = Check(check)
 	}
 	header := w.Header()
-	if problem.Status == http.StatusServiceUnavailable {
-		header.Set("Retry-After", "1")
-	} else {
+	problem.Retry(header)
+	if problem.RetryAfter == 0 {
 		challenge := Challenge{Realm: g.config.Issuer, Algs: g.gate.Binder.Algs}
 		header["Www-Authenticate"] = challenge.Headers(r.Header["Authorization"], problem)
 	}

@@ -248,15 +248,28 @@ func (k *Keyring) signing(ctx context.Context, alg string) (*Key, error) {
 	k.rotate.Lock()
 	defer k.rotate.Unlock()
 	if k.Active(alg) == nil {
-		err := k.create(ctx, []string{alg})
-		if err == nil {
-			err = k.load(ctx)
-		}
-		if err != nil {
+		// Whoever asked may have gone: what is made for him is not made again for the next.
+		if err := k.begin(context.WithoutCancel(ctx), alg); err != nil {
 			return nil, oauth.TemporarilyUnavailable().Because("keys for %s: %w", alg, err)
 		}
 	}
 	return k.Active(alg), nil
+}
+
+// begin makes the first keys of an algorithm, if the set has room for them. The caller
+// holds rotate.
+func (k *Keyring) begin(ctx context.Context, alg string) error {
+	records, err := k.read(ctx)
+	if err != nil {
+		return err
+	}
+	if len(records)+2 > jwk.MaxKeys {
+		return k.tooMany(records)
+	}
+	if err := k.create(ctx, []string{alg}); err != nil {
+		return err
+	}
+	return k.load(ctx)
 }
 
 // Find returns the published key with this kid, or nil.
@@ -315,7 +328,7 @@ func (k *Keyring) Rotate(ctx context.Context, algs ...string) error {
 	if err := k.write(ctx, changed...); err != nil {
 		return fmt.Errorf("rotate the keys %v of realm %s: %w", algs, k.config.Realm, err)
 	}
-	return k.load(ctx)
+	return k.load(context.WithoutCancel(ctx)) // it is done, whoever asked may have gone
 }
 
 // tooMany refuses a rotation until the first of the retired keys has gone.
