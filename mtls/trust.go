@@ -37,6 +37,17 @@ type TrustConfig struct {
 	MaxRSABits int // 0 means 4096
 }
 
+// Add adds CAs: as roots those that have signed themselves, the others as intermediates.
+func (c *TrustConfig) Add(cas ...*x509.Certificate) {
+	for _, ca := range cas {
+		if ca.CheckSignatureFrom(ca) == nil {
+			c.Roots = append(c.Roots, ca)
+		} else {
+			c.Intermediates = append(c.Intermediates, ca)
+		}
+	}
+}
+
 // Trust decides whether a presented certificate may be believed now. It is
 // immutable: when a CA is added or removed, a new Trust takes its place, and
 // what was concluded with the old one is forgotten by that.

@@ -11,6 +11,7 @@ import (
 	"github.com/fapid/fapid/server/endpoint"
 	"github.com/fapid/fapid/server/flow"
 	"github.com/fapid/fapid/server/manage"
+	"github.com/fapid/fapid/server/token"
 	"github.com/fapid/fapid/server/users"
 	"github.com/fapid/fapid/store"
 )
@@ -103,7 +104,7 @@ func (r *realm) guard(audience string) *endpoint.Guard {
 // the realm may call, and the first realm's is the directory, too.
 func (r *realm) targets(s *Server) *flow.Targets {
 	own := &registration.API{ID: r.config.Audience, Name: "bank", Clients: map[string]registration.Access{registration.AnyClient: {}}}
-	targets := &flow.Targets{APIs: r.apis, Own: own, RolesAt: slices.Contains(r.config.FurtherClaims, "resource_access")}
+	targets := &flow.Targets{APIs: r.apis, Own: own, RolesAt: slices.Contains(r.config.FurtherClaims, token.ResourceAccess)}
 	if management := r.managementTarget(); management != nil {
 		targets.Special = append(targets.Special, flow.Special{API: management, Scopes: manage.Reserved(), Scopeless: true})
 	}

@@ -58,13 +58,7 @@ func (r *realm) buildTrust() (*mtls.Trust, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, certificate := range list {
-			if certificate.CheckSignatureFrom(certificate) == nil {
-				config.Roots = append(config.Roots, certificate)
-			} else {
-				config.Intermediates = append(config.Intermediates, certificate)
-			}
-		}
+		config.Add(list...)
 	}
 	return mtls.NewTrust(config)
 }

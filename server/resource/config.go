@@ -215,16 +215,3 @@ func address(text string) error {
 	}
 	return secure(text)
 }
-
-// newTrust tells roots and intermediates apart.
-func newTrust(cas []*x509.Certificate) (*mtls.Trust, error) {
-	var config mtls.TrustConfig
-	for _, ca := range cas {
-		if ca.CheckSignatureFrom(ca) == nil {
-			config.Roots = append(config.Roots, ca)
-		} else {
-			config.Intermediates = append(config.Intermediates, ca)
-		}
-	}
-	return mtls.NewTrust(config)
-}

@@ -70,7 +70,9 @@ func New(config Config) (*Guard, error) {
 	}
 	binder := &binding.Binder{Proofs: config.Proofs, Now: config.Now}
 	if len(config.ClientCAs) > 0 {
-		trust, err := newTrust(config.ClientCAs)
+		var cas mtls.TrustConfig
+		cas.Add(config.ClientCAs...)
+		trust, err := mtls.NewTrust(cas)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("ClientCAs: %w", err))
 		}

@@ -20,9 +20,12 @@ type RolesAt struct {
 	Roles []string `json:"roles"`
 }
 
+// ResourceAccess is the claim for which the roles of each API are wanted.
+const ResourceAccess = "resource_access"
+
 // FurtherClaims are the names of those claims: Keycloak's, then what CERN's tokens have
 // beside them, then Asgardeo's, whose azp is the same.
-var FurtherClaims = []string{"azp", "typ", "preferred_username", "resource_access", "cern_roles", "aut", "nbf"}
+var FurtherClaims = []string{"azp", "typ", "preferred_username", ResourceAccess, "cern_roles", "aut", "nbf"}
 
 // further is what the realm wants its tokens to say beside the rest. Where there is
 // nothing to say, the claim is not there.
@@ -36,7 +39,7 @@ func (i *Issuer) further(claims *Claims, at map[string]RolesAt) *Further {
 			said.Type = claims.Confirmation.TokenType()
 		case "preferred_username":
 			said.Username = i.username(claims)
-		case "resource_access":
+		case ResourceAccess:
 			said.Access = at
 		case "cern_roles":
 			said.CERNRoles = claims.Roles
