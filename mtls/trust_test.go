@@ -39,6 +39,18 @@ func refused(t *testing.T, trust *Trust, p *Presented, check, words string) {
 	t.Errorf("refused without a finding: %+v", findings)
 }
 
+// TestAddTellsRootsApart: an intermediate that is added helps to find its root, and is
+// trusted for nothing of its own.
+func TestAddTellsRootsApart(t *testing.T) {
+	root := newRoot(t, "Root")
+	intermediate := root.issue(t, "Issuing", asCA)
+	var config TrustConfig
+	config.Add(intermediate.cert, root.cert)
+	if len(config.Roots) != 1 || config.Roots[0] != root.cert || len(config.Intermediates) != 1 || config.Intermediates[0] != intermediate.cert {
+		t.Errorf("%d roots, %d intermediates", len(config.Roots), len(config.Intermediates))
+	}
+}
+
 func TestVerifyAccepts(t *testing.T) {
 	root := newRoot(t, "Root")
 	intermediate := root.issue(t, "Issuing", asCA)
